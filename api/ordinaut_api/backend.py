@@ -1,0 +1,94 @@
+"""
+What the routes work with: the database, and whether it can be worked with.
+
+``app`` opens one :class:`Backend` for the life of the process; routes ask for it with the dependencies below.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import psycopg
+from fastapi import Depends, Request
+
+from ordinaut.errors import StoreUnready
+from ordinaut.logging import get_logger
+from ordinaut.probes import Readiness
+from ordinaut.store import audit, ready
+from ordinaut.store.pool import Connection, Pool
+
+log = get_logger(__name__)
+
+CONNECTION_TIMEOUT: Final = 2.0
+"""Seconds that a request waits for a connection before it is answered with 503."""
+
+ACTOR: Final = "local"
+"""Who acts, as long as there are no identities: somebody on this machine."""
+
+_CHECK_WHILE_UNREADY: Final = 0.5
+_CHECK_WHILE_READY: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The parts that outlive a request. ``stopping`` tells whether the process has been asked to end."""
+
+    pool: Pool
+    readiness: Readiness
+    stopping: Callable[[], bool] = lambda: False
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection, or raise ``PoolTimeout`` soon."""
+        async with self.pool.connection(timeout=CONNECTION_TIMEOUT) as connection:
+            yield connection
+
+    async def record(self, *, verb: str, namespace: str, object_: str) -> None:
+        """Note in the audit trail what a caller has changed."""
+        async with self.connection() as connection:
+            await audit.append(
+                connection, actor=ACTOR, verb=verb, namespace=namespace, object_=object_, decision="Allowed"
+            )
+
+
+def backend(request: Request) -> Backend:
+    """Return the backend of the application; a dependency."""
+    found: Backend = request.app.state.backend
+    return found
+
+
+async def connection(backend: Annotated[Backend, Depends(backend)]) -> AsyncIterator[Connection]:
+    """Lend a connection for the time of a request; a dependency."""
+    async with backend.connection() as lent:
+        yield lent
+
+
+UseBackend = Annotated[Backend, Depends(backend)]
+UseConnection = Annotated[Connection, Depends(connection)]
+
+
+async def watch_database(backend: Backend) -> None:
+    """Keep ``backend.readiness`` true to whether the database is there and migrated; runs until cancelled."""
+    while True:
+        why = await _obstacle(backend)
+        if why is None:
+            backend.readiness.met(ready.NEED)
+        else:
+            if backend.readiness.reasons.get(ready.NEED) != why:
+                log.warning("not ready", why=why)
+            backend.readiness.missing(ready.NEED, why=why)
+        await asyncio.sleep(_CHECK_WHILE_READY if why is None else _CHECK_WHILE_UNREADY)
+
+
+async def _obstacle(backend: Backend) -> str | None:
+    """Return why the database can't be worked with, or None when it can."""
+    try:
+        async with backend.connection() as connection:
+            await ready.check_migrated(connection)
+    except StoreUnready as error:
+        return str(error)
+    except psycopg.Error as error:
+        return f"PostgreSQL does not answer: {error}".strip()
+    return None

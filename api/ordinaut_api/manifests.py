@@ -1,0 +1,100 @@
+"""
+Declaring objects through the API: what PUT and DELETE of tasks, pipelines and tools have in common.
+
+Such objects live in PostgreSQL only (origin API) and otherwise run exactly like those of resources. A name that a
+resource or a file of the watched directory has is left alone: its owner is named, and edits belong there.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from ordinaut.declaration import examine
+from ordinaut.declaration.apply import apply, remove
+from ordinaut.errors import Conflict, FieldError, Invalid, NotFound
+from ordinaut.resources.original import from_original
+from ordinaut.states import Origin
+from ordinaut.store import declared
+from ordinaut.store.declared import Declared, Incarnation, Key, Kind, Owner
+from ordinaut_api.backend import Backend
+
+COLLECTIONS: Final[Mapping[Kind, str]] = {"Task": "tasks", "Pipeline": "pipelines", "Tool": "tools"}
+
+
+async def put(backend: Backend, document: dict[str, Any], *, key: Key) -> bool:
+    """
+    Create or replace the object that ``key`` names; return whether it is new.
+
+    Raises:
+        Invalid: every mistake in the manifest.
+        Conflict: the name belongs to somebody else.
+    """
+    # Checking may take some milliseconds of CPU, which other requests need not wait for.
+    found = await asyncio.to_thread(_declared, addressed(from_original(document), key=key))
+    async with backend.connection() as connection:
+        owner = (await declared.owners(connection, [key])).get(key)
+    if owner and owner.origin is not Origin.API:
+        raise owned(key, owner)
+    uid = owner.uid if owner else str(uuid.uuid4())
+    applied = await apply(backend.pool, [replace(found, uid=uid)], origin=Origin.API)
+    if key in applied.conflicts:
+        raise owned(key, applied.conflicts[key])
+    await backend.record(verb="put", namespace=key.namespace, object_=path(key))
+    return owner is None
+
+
+async def delete(backend: Backend, *, key: Key) -> None:
+    """Delete the object that ``key`` names; raises `NotFound` or, when it belongs to somebody else, `Conflict`."""
+    async with backend.connection() as connection:
+        owner = (await declared.owners(connection, [key])).get(key)
+    if owner is None:
+        raise NotFound(f"{key} does not exist.")
+    if owner.origin is not Origin.API:
+        raise owned(key, owner)
+    await remove(backend.pool, [Incarnation(key, owner.uid)], origin=Origin.API)
+    await backend.record(verb="delete", namespace=key.namespace, object_=path(key))
+
+
+def path(key: Key) -> str:
+    """Return the path of an object within its namespace."""
+    return f"{COLLECTIONS[key.kind]}/{key.name}"
+
+
+def owned(key: Key, owner: Owner) -> Conflict:
+    """Return the refusal to touch what somebody else owns, naming the owner and where to turn."""
+    if owner.origin is Origin.KUBERNETES:
+        belongs = (
+            f"the Kubernetes resource {key.kind} {key.namespace}/{key.name} (uid {owner.uid}): edit it with kubectl"
+        )
+    elif owner.origin is Origin.DIRECTORY:
+        belongs = "a manifest in the directory that `ordinaut dev` watches: edit that file"
+    else:
+        belongs = "the API: try again"
+    return Conflict(f"{key} belongs to {belongs}, or take another name.")
+
+
+def addressed(document: object, *, key: Key) -> object:
+    """Return the manifest with the namespace of its path; raises `Invalid` where it contradicts the path."""
+    metadata = document.get("metadata") if isinstance(document, Mapping) else None
+    if not isinstance(document, Mapping) or not isinstance(metadata, Mapping):
+        return document  # which the models refuse in their own words
+    named = {"namespace": key.namespace, **metadata}
+    wanted = {
+        "kind": (document.get("kind"), key.kind),
+        "metadata.namespace": (named["namespace"], key.namespace),
+        "metadata.name": (named.get("name"), key.name),
+    }
+    mistakes = [
+        FieldError(field, given, f"the path says {expected}", "make the two the same")
+        for field, (given, expected) in wanted.items()
+        if isinstance(given, str) and given != expected
+    ]
+    if mistakes:
+        raise Invalid(mistakes)
+    return {**document, "metadata": named}
+
+
+def _declared(document: object) -> Declared:
+    return examine.declared(examine.check(document))

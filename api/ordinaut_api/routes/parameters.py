@@ -1,0 +1,49 @@
+"""
+Parameters that several routes take from the path and the query.
+
+Names are checked by the rule of the resources, so that nothing reaches a statement or a log that could not be a name.
+"""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from ordinaut.resources.rules import pattern
+from ordinaut.resources.scalars import NAME_MESSAGE, NAME_PATTERN
+from ordinaut_api.pages import DEFAULT_LIMIT, MAX_LIMIT
+
+MAX_NAME: Final = 63
+_REMEDY: Final = "write it like morning-briefing"
+_RULE: Final = pattern(NAME_PATTERN, message=NAME_MESSAGE, remedy=_REMEDY)
+
+
+def _name(value: str) -> str:
+    if len(value) <= MAX_NAME and _RULE.holds(value):
+        return value
+    raise PydanticCustomError("name", "not a name: {message}, at most 63", {"message": NAME_MESSAGE, "remedy": _REMEDY})
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+NamespaceInPath = Annotated[Name, Path(description="The namespace, which is the tenant.")]
+NameInPath = Annotated[Name, Path(description="The object's name.")]
+RunInPath = Annotated[UUID, Path(description="The run's id.")]
+
+
+class Query(BaseModel):
+    """The base of what a query may say; what it does not know is refused, so that no typo is silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, use_attribute_docstrings=True)
+
+
+class ListQuery(Query):
+    """Which part of a list is wanted."""
+
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    """Items in a page."""
+    cursor: str | None = Field(default=None, max_length=512)
+    """``nextCursor`` of the page before."""

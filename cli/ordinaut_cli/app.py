@@ -1,0 +1,79 @@
+"""
+The command line's entry point, as ``ordinaut`` and as ``kubectl ordinaut``.
+
+Each command is a function of a module in ``commands``; here they get their names. A `Failure` becomes lines on stderr and an
+exit status, and so does every other error: a traceback helps nobody who did not write this program.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ordinaut_cli import render
+from ordinaut_cli.commands import apply, database, describe, get, run, schedule, validate, version
+from ordinaut_cli.dev import command as dev
+from ordinaut_cli.errors import FAILED, Failure
+
+
+class Commands(TyperGroup):
+    """The group of all commands: tells failures and keeps the order in which commands were added."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command and turn its failure into lines and a status."""
+        try:
+            return super().invoke(ctx)
+        except Failure as failure:
+            _complain(failure.lines)
+            raise typer.Exit(failure.exit_code) from None
+
+
+def _complain(lines: tuple[str, ...]) -> None:
+    for line in lines:
+        print(render.visible(line), file=sys.stderr)
+
+
+app = typer.Typer(
+    name="ordinaut",
+    cls=Commands,
+    help="Time, state and discipline for AI agents: tasks that run on time, step by step, with their history.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for command in (
+    dev.dev,
+    validate.validate,
+    apply.apply,
+    get.get,
+    describe.describe,
+    run.run,
+    get.runs,
+    run.cancel,
+    schedule.fires,
+    schedule.preview,
+    database.migrate,
+    version.version,
+):
+    app.command()(command)
+
+
+def program_name(argument: str) -> str:
+    """Return how the program was called, for the usage line: kubectl runs ``kubectl-NAME`` for ``kubectl NAME``."""
+    name = Path(argument).name
+    return "kubectl ordinaut" if name.startswith("kubectl") else "ordinaut"
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app(prog_name=program_name(sys.argv[0]))
+    except Exception as error:
+        if os.environ.get("ORDINAUT_DEBUG"):
+            raise
+        _complain((f"unexpected error: {type(error).__name__}: {error}", "set ORDINAUT_DEBUG=1 to see where"))
+        sys.exit(FAILED)

@@ -1,0 +1,118 @@
+"""``ordinaut describe``: everything about one task or one run, for people."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ordinaut_cli import render, times, views
+from ordinaut_cli.options import DEFAULT_API, Api, Namespace, Output, OutputFormat
+from ordinaut_cli.rest import Rest
+
+RECENT = 5
+"""Runs and nominal times of the past that a task shows."""
+
+
+class Kind(StrEnum):
+    """What can be described."""
+
+    TASK = "task"
+    RUN = "run"
+
+
+def describe(
+    kind: Annotated[Kind, typer.Argument(metavar="task|run", show_choices=False, help="What to describe.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The task's name, or the run's id.")],
+    namespace: Namespace = "default",
+    api: Api = DEFAULT_API,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Tell everything about one task or run."""
+    console, now = render.console(), times.now()
+    with Rest(api, namespace=namespace) as rest:
+        found = rest.get(f"{kind}s/{render.segment(name)}")
+        if kind is Kind.RUN:
+            if output is OutputFormat.TABLE:
+                run(found, console=console, now=now)
+            else:
+                print(render.dump(found, output))
+            return
+        recent = list(rest.items("runs", limit=RECENT, task=name))
+        ledger = list(rest.items(f"tasks/{render.segment(name)}/fires", limit=RECENT))
+    if output is OutputFormat.TABLE:
+        task(found, runs=recent, fires=ledger, console=console, now=now)
+    else:
+        print(render.dump({"task": found, "runs": recent, "fires": ledger}, output))
+
+
+def task(found: Any, *, runs: list[Any], fires: list[Any], console: Console, now: datetime) -> None:
+    """Print a task with its next times, its latest runs and the end of its ledger."""
+    metadata, spec, status = found["metadata"], found["spec"], found["status"]
+    _facts(
+        console,
+        ("Task", f"{metadata['namespace']}/{metadata['name']}"),
+        ("Phase", render.phase(status["phase"])),
+        ("Schedule", status.get("schedule", "none: runs only when asked to")),
+        ("Time zone", status.get("timeZone")),
+        ("Pipeline", spec.get("pipelineRef", {}).get("name", "in the task itself")),
+        ("Origin", metadata.get("origin")),
+        ("Active runs", str(status["active"])),
+        *((one["type"], _condition(one)) for one in status["conditions"]),
+        *(("Next" if place == 0 else "", _moment(time, now)) for place, time in enumerate(status.get("upcoming", []))),
+    )
+    if runs:
+        console.print("\n[bold]Latest runs[/bold]")
+        console.print(views.runs(runs, now=now))
+    if fires:
+        console.print("\n[bold]Ledger[/bold]")
+        console.print(views.fires(fires, now=now))
+
+
+def run(found: Any, *, console: Console, now: datetime) -> None:
+    """Print a run with its steps and its output."""
+    spec, status = found["spec"], found["status"]
+    started, ended = status.get("startTime"), status.get("completionTime")
+    _facts(
+        console,
+        ("Run", found["metadata"]["name"]),
+        ("Task", f"{found['metadata']['namespace']}/{spec['task']}"),
+        ("Phase", render.phase(status["phase"])),
+        ("Reason", status.get("reason")),
+        ("Error", status.get("error")),
+        ("Trigger", spec["trigger"]),
+        ("Scheduled", spec.get("scheduledTime")),
+        ("Started", started),
+        ("Duration", times.duration(started, ended, now=now) if started else None),
+        ("Worker", status.get("worker")),
+        ("Params", render.compact(spec["params"]) if spec["params"] else None),
+    )
+    console.print()
+    console.print(views.steps(found, now=now))
+    if "output" in status:
+        console.print("\n[bold]Output[/bold]")
+        output = status["output"]
+        console.print(Text(output if isinstance(output, str) else render.dump(output, OutputFormat.YAML)))
+
+
+def _facts(console: Console, *facts: tuple[str, str | Text | None]) -> None:
+    known = [(name, value) for name, value in facts if value is not None]
+    width = max(len(name) for name, _ in known)
+    for name, value in known:
+        console.print(Text(f"{name:<{width}}   ", style="bold"), _one_line(value), sep="", end="\n")
+
+
+def _one_line(value: str | Text) -> Text:
+    return value if isinstance(value, Text) else Text(render.visible(value))
+
+
+def _condition(condition: Any) -> Text:
+    holds = condition["status"] == "True"
+    text = Text(condition["status"].lower(), style="green" if holds else "yellow")
+    return text.append(render.visible(f"  {condition['reason']}: {condition['message']}"), style="not bold default")
+
+
+def _moment(time: str, now: datetime) -> str:
+    return f"{time}   {times.local(time)} here   {times.distance(time, now=now)}"

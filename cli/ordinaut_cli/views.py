@@ -1,0 +1,158 @@
+"""
+What people see of the API's objects: one row of a table each, and longer descriptions.
+
+Pure: objects in, tables out. The commands fetch and print. Columns are those of ``kubectl get`` where it has them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from ordinaut_cli import render, times
+
+Object = Mapping[str, Any]
+
+
+def tasks(items: Iterable[Object], *, now: datetime) -> Table:
+    """Return the table of tasks."""
+    return render.table(
+        "NAME", "SCHEDULE", "TIMEZONE", "SUSPEND", "NEXT", "LAST", "PHASE", "AGE",
+        rows=[
+            (
+                task["metadata"]["name"],
+                task["status"].get("schedule", "-"),
+                task["status"].get("timeZone", "-"),
+                "true" if task["spec"].get("suspend") else "false",
+                times.distance(task["status"].get("nextScheduleTime"), now=now),
+                times.distance(task["status"].get("lastScheduleTime"), now=now),
+                render.phase(task["status"]["phase"]),
+                times.age(task["metadata"].get("creationTimestamp"), now=now),
+            )
+            for task in items
+        ],
+    )  # fmt: skip
+
+
+def pipelines(items: Iterable[Object], *, now: datetime) -> Table:  # noqa: ARG001 - all tables are made alike
+    """Return the table of pipelines."""
+    return render.table(
+        "NAME", "STEPS", "TOOLS", "READY", "ORIGIN",
+        rows=[
+            (
+                pipeline["metadata"]["name"],
+                str(len(pipeline["spec"].get("steps", []))),
+                ", ".join(dict.fromkeys(step["uses"] for step in pipeline["spec"].get("steps", []))),
+                ready(pipeline),
+                pipeline["metadata"].get("origin", "-"),
+            )
+            for pipeline in items
+        ],
+    )  # fmt: skip
+
+
+def tools(items: Iterable[Object], *, now: datetime) -> Table:  # noqa: ARG001 - all tables are made alike
+    """Return the table of tools."""
+    return render.table(
+        "NAME", "METHOD", "URL", "READY", "ORIGIN",
+        rows=[
+            (
+                tool["metadata"]["name"],
+                tool["spec"].get("http", {}).get("method", "POST"),
+                tool["spec"].get("http", {}).get("url", "-"),
+                ready(tool),
+                tool["metadata"].get("origin", "-"),
+            )
+            for tool in items
+        ],
+    )  # fmt: skip
+
+
+def runs(items: Iterable[Object], *, now: datetime) -> Table:
+    """Return the table of runs."""
+    return render.table(
+        "RUN", "TASK", "TRIGGER", "PHASE", "CREATED", "DURATION", "REASON",
+        rows=[
+            (
+                run["metadata"]["name"],
+                run["spec"]["task"],
+                run["spec"]["trigger"],
+                render.phase(run["status"]["phase"]),
+                times.distance(run["metadata"]["creationTimestamp"], now=now),
+                times.duration(run["status"].get("startTime"), run["status"].get("completionTime"), now=now),
+                run["status"].get("reason", "-"),
+            )
+            for run in items
+        ],
+    )  # fmt: skip
+
+
+def fires(items: Iterable[Object], *, now: datetime) -> Table:
+    """Return the table of a ledger."""
+    return render.table(
+        "SCHEDULED", "", "OUTCOME", "REASON", "RUN",
+        rows=[
+            (
+                fire["scheduledTime"],
+                times.distance(fire["scheduledTime"], now=now),
+                render.phase(fire["outcome"]),
+                fire.get("reason", "-"),
+                fire.get("run", "-"),
+            )
+            for fire in items
+        ],
+    )  # fmt: skip
+
+
+def preview(items: Sequence[str], *, now: datetime) -> Table:
+    """Return the table of nominal times to come."""
+    return render.table(
+        "SCHEDULED", "HERE", "", rows=[(time, times.local(time), times.distance(time, now=now)) for time in items]
+    )
+
+
+def steps(run: Object, *, now: datetime) -> Table:
+    """Return the table of a run's steps."""
+    return render.table(
+        "STEP", "PHASE", "TRIES", "DURATION", "RESULT",
+        rows=[
+            (
+                step["id"] if "index" not in step else f"{step['id']}[{step['index']}]",
+                render.phase(step["phase"]),
+                str(step["attempt"] or "-"),
+                times.duration(step.get("startTime"), step.get("completionTime"), now=now),
+                step.get("error") or _short(step.get("output")),
+            )
+            for step in run["status"].get("steps", [])
+        ],
+    )  # fmt: skip
+
+
+MAX_RESULT: Final = 72
+"""Characters of a result in a table; `-o json` has all of it."""
+
+
+def _short(output: object) -> str:
+    if output is None:
+        return "-"
+    text = output if isinstance(output, str) else render.compact(output)
+    return text if len(text) <= MAX_RESULT else text[: MAX_RESULT - 1] + "…"
+
+
+def ready(item: Object) -> Text:
+    """Return whether an object can be used, with the reason if it can't."""
+    condition = next((one for one in item["status"]["conditions"] if one["type"] == "Ready"), None)
+    if condition is None or condition["status"] == "True":
+        return Text("true" if condition else "-", style="green")
+    return Text(f"false: {condition['reason']}", style="red")
+
+
+TABLES: Final[Mapping[str, Callable[..., Table]]] = {
+    "tasks": tasks,
+    "pipelines": pipelines,
+    "tools": tools,
+    "runs": runs,
+}
+"""The table of each collection."""

@@ -1,0 +1,202 @@
+"""
+Firing: from nominal times that have come to runs in the queue, exactly once.
+
+The clock calls :func:`fire_due` at every due second. One transaction claims tasks, decides what becomes of each of their times,
+writes ledger, runs and queue, and moves the clocks on; so a crash at any point fires neither twice nor never, and any
+number of operators may do it at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from ordinaut import metrics, schedule
+from ordinaut.declaration.nominal import stored_schedules
+from ordinaut.declaration.running import replace_active
+from ordinaut.events.envelope import Event
+from ordinaut.schedule import CatchUp, CatchUpPolicy, Decision, Progress, decide_missed
+from ordinaut.states import SkipReason, Trigger
+from ordinaut.store import clock, events, runs, status
+from ordinaut.store.clock import Advance, DueTask, Fire
+from ordinaut.store.ids import new_run_id
+from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.runs import NewRun
+
+BATCH = 500
+"""Tasks claimed in one transaction."""
+
+CHUNK = 100
+"""Nominal times of one task decided in one transaction; a longer backlog goes on in the next."""
+
+DEFAULT_PRIORITY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a task's nominal times: lines of the ledger, the runs of those that fire, the clock's advance."""
+
+    task: DueTask
+    fires: list[Fire]
+    runs: list[NewRun]
+    advance: Advance
+
+
+@dataclass(slots=True)
+class Round:
+    """What one firing transaction did."""
+
+    claimed: int = 0
+    fired: int = 0
+    skipped: int = 0
+    lags: list[float] = field(default_factory=list)
+
+
+async def fire_due(pool: Pool) -> Round:
+    """Fire everything that is due; returns what was done in all."""
+    total = Round()
+    while True:
+        done = await _fire_batch(pool)
+        total.claimed += done.claimed
+        total.fired += done.fired
+        total.skipped += done.skipped
+        total.lags += done.lags
+        if done.claimed < BATCH:
+            return total
+
+
+def decide(task: DueTask) -> Verdict:
+    """Return what becomes of the due times of a claimed task. Pure but for the keys of new runs."""
+    spec = task.spec
+    decision = decide_missed(
+        stored_schedules(spec.get("schedules", ()), anchor=task.anchor),
+        progress=Progress(task.evaluated_at, task.as_of, task.kept),
+        now=task.now,
+        catch_up=_catch_up(spec),
+        starting_deadline=_seconds(spec.get("startingDeadlineSeconds")),
+        chunk=CHUNK,
+    )
+    policy = spec.get("concurrencyPolicy", "Allow")
+    busy = task.busy
+    fires, made = [], []
+    for outcome in decision.outcomes:
+        reason = SkipReason(outcome.skipped) if outcome.skipped else None
+        if reason is None and task.revision is None:
+            reason = SkipReason.NOT_READY
+        if reason is None and policy == "Forbid" and busy:
+            reason = SkipReason.STILL_RUNNING
+        if reason is not None:
+            fires.append(Fire(task.task_id, outcome.scheduled_at, reason=reason))
+            continue
+        run = _run(task, outcome.scheduled_at, exclusive=policy != "Allow")
+        fires.append(Fire(task.task_id, outcome.scheduled_at, run_id=run.run_id))
+        made.append(run)
+        busy = True
+    return Verdict(task, fires, made, _advance(task, decision))
+
+
+def _run(task: DueTask, scheduled_at: datetime, *, exclusive: bool) -> NewRun:
+    assert task.revision is not None  # noqa: S101 - the caller has checked
+    return NewRun(
+        run_id=new_run_id(task.now),
+        namespace=task.namespace,
+        task_id=task.task_id,
+        revision=task.revision,
+        priority=task.spec.get("priority", DEFAULT_PRIORITY),
+        params=task.params,
+        scheduled_at=scheduled_at,
+        exclusive=exclusive,
+    )
+
+
+def _advance(task: DueTask, decision: Decision) -> Advance:
+    progress = decision.progress
+    return Advance(task.task_id, progress.evaluated, progress.as_of, progress.kept, decision.next_fire)
+
+
+def _catch_up(spec: dict[str, Any]) -> CatchUp:
+    written = spec.get("catchUp", {})
+    default = CatchUp()
+    return CatchUp(CatchUpPolicy(written.get("policy", default.policy)), written.get("max", default.max))
+
+
+def _seconds(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(seconds=count)
+
+
+async def _fire_batch(pool: Pool) -> Round:
+    async with pool.connection() as connection, connection.transaction():
+        tasks = await clock.claim_due(connection, limit=BATCH)
+        if not tasks:
+            return Round()
+        verdicts = [decide(task) for task in tasks]
+        new = await clock.record(connection, [fire for verdict in verdicts for fire in verdict.fires])
+        verdicts = [_only_new(verdict, new) for verdict in verdicts]
+        async with connection.pipeline():
+            await runs.create(connection, [run for one in verdicts for run in one.runs], trigger=Trigger.SCHEDULE)
+            await clock.advance(connection, [one.advance for one in verdicts], tzdata=schedule.tzdata_version())
+            await events.append(connection, [event.compact() for one in verdicts for event in _events(one)])
+            await status.notify(connection, [task.task_id for task in tasks])
+        await _replace(connection, verdicts)
+    return _count(verdicts)
+
+
+def _only_new(verdict: Verdict, new: set[tuple[int, datetime]]) -> Verdict:
+    """Drop what the ledger knew already: its key is the second lock."""
+    fires = [fire for fire in verdict.fires if (fire.task_id, fire.scheduled_at) in new]
+    if len(fires) == len(verdict.fires):
+        return verdict
+    kept = {fire.run_id for fire in fires}
+    return Verdict(verdict.task, fires, [run for run in verdict.runs if run.run_id in kept], verdict.advance)
+
+
+async def _replace(connection: Connection, verdicts: Sequence[Verdict]) -> None:
+    for verdict in verdicts:
+        if verdict.runs and verdict.task.spec.get("concurrencyPolicy") == "Replace":
+            newest = verdict.runs[-1].run_id
+            await replace_active(connection, task_id=verdict.task.task_id, task=verdict.task.name, newest=newest)
+
+
+def _events(verdict: Verdict) -> list[Event]:
+    """Return an event per run made, and one for all times that were skipped for the same reason."""
+    task = verdict.task
+    found = [
+        Event(
+            "run.created",
+            task.namespace,
+            task.name,
+            run=str(run.run_id),
+            data={"trigger": Trigger.SCHEDULE, "scheduledTime": _rfc3339(run.scheduled_at)},
+        )
+        for run in verdict.runs
+    ]
+    skipped = sorted((fire for fire in verdict.fires if fire.reason), key=lambda fire: (fire.reason, fire.scheduled_at))
+    for reason, group in groupby(skipped, key=lambda fire: fire.reason):
+        times = list(group)
+        data = {
+            "reason": reason,
+            "count": len(times),
+            "firstTime": _rfc3339(times[0].scheduled_at),
+            "lastTime": _rfc3339(times[-1].scheduled_at),
+        }
+        found.append(Event("task.skipped", task.namespace, task.name, data=data))
+    return found
+
+
+def _count(verdicts: Sequence[Verdict]) -> Round:
+    """Return what a committed batch did, and add it to the metrics."""
+    done = Round(claimed=len(verdicts))
+    for verdict in verdicts:
+        done.fired += len(verdict.runs)
+        done.skipped += len(verdict.fires) - len(verdict.runs)
+        done.lags += [(verdict.task.now - run.scheduled_at).total_seconds() for run in verdict.runs if run.scheduled_at]
+        for fire in verdict.fires:
+            metrics.FIRES.labels(outcome=fire.reason or fire.outcome).inc()
+    for lag in done.lags:
+        metrics.SCHEDULE_LAG.observe(lag)
+    return done
+
+
+def _rfc3339(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,139 @@
+"""
+The janitor: what must be done from time to time so that nothing is stuck and nothing grows for ever.
+
+Takes back what lost leases held, moves delayed work, keeps partitions ahead and drops old ones, vacuums the hot tables, and
+measures the queue. Every duty is safe on any number of replicas at once.
+"""
+
+from collections.abc import Sequence
+
+from ordinaut import metrics, schedule
+from ordinaut.declaration.nominal import stored_schedules
+from ordinaut.events.envelope import Event
+from ordinaut.logging import get_logger
+from ordinaut.schedule import next_fires
+from ordinaut.states import RunPhase
+from ordinaut.store import clock, events, history, runs, status, work
+from ordinaut.store.clock import Advance, ClockRow
+from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.runs import Finished
+from ordinaut.store.work import ExpiredItem, redelivered
+
+RECOMPUTED_AT_ONCE = 500
+
+log = get_logger(__name__)
+
+
+async def reap(pool: Pool, *, max_deliveries: int) -> int:
+    """Give back to the queue what lost leases held; park what was delivered too often. Returns how many runs."""
+    async with pool.connection() as connection, connection.transaction():
+        expired = await work.take_expired(connection)
+        unended = await work.lock_open_runs(connection, [item.run_id for item in expired])
+        lost = [item for item in expired if item.run_id in unended]
+        again = [item for item in lost if item.attempt < max_deliveries]
+        poison = [item for item in lost if item.attempt >= max_deliveries]
+        if again:
+            await work.requeue(connection, [redelivered(item) for item in again])
+        parked = await _park(connection, poison)
+        if lost:
+            await _announce(connection, again, parked)
+    for item in lost:
+        metrics.LEASE_EXPIRED.inc()
+        log.warning(
+            "lease ran out", run=str(item.run_id), worker=item.worker, delivery=item.attempt, parked=item in poison
+        )
+    return len(lost)
+
+
+async def _park(connection: Connection, poison: Sequence[ExpiredItem]) -> list[Finished]:
+    return await runs.finish(
+        connection,
+        [item.run_id for item in poison],
+        phase=RunPhase.PARKED,
+        reason="MaxDeliveriesExceeded",
+        error=f"its workers were lost in each of {poison[0].attempt} deliveries" if poison else "",
+    )
+
+
+async def _announce(connection: Connection, again: Sequence[ExpiredItem], parked: Sequence[Finished]) -> None:
+    names = await runs.names(connection, [item.run_id for item in again] + [run.run_id for run in parked])
+    found = []
+    for item in again:
+        namespace, task, _ = names[item.run_id]
+        data = {"worker": item.worker, "attempt": item.attempt + 1}
+        found.append(Event("run.redelivered", namespace, task, run=str(item.run_id), data=data))
+    for run in parked:
+        namespace, task, _ = names[run.run_id]
+        data = {"phase": RunPhase.PARKED, "reason": "MaxDeliveriesExceeded"}
+        found.append(Event("run.parked", namespace, task, run=str(run.run_id), data=data))
+        metrics.RUNS.labels(phase=RunPhase.PARKED.value).inc()
+    await events.append(connection, [event.compact() for event in found])
+    await status.notify(connection, [task_id for _, _, task_id in names.values()])
+
+
+async def release(pool: Pool) -> int:
+    """Move delayed work that is due to the queue; returns how much."""
+    async with pool.connection() as connection:
+        return await work.release_delayed(connection)
+
+
+async def measure(pool: Pool) -> None:
+    """Set the metrics of queue and outbox."""
+    async with pool.connection() as connection:
+        queue = await work.figures(connection)
+        outbox = await events.figures(connection)
+    metrics.QUEUE_DEPTH.set(queue.claimable)
+    metrics.QUEUE_OLDEST_AGE.set(queue.oldest_age)
+    metrics.QUEUE_DELAYED.set(queue.delayed)
+    metrics.QUEUE_LEASED.set(queue.leased)
+    metrics.OUTBOX_ROWS.set(outbox.rows)
+    metrics.OUTBOX_AGE.set(outbox.oldest_age)
+
+
+async def vacuum(pool: Pool) -> None:
+    """Vacuum the hot tables: autovacuum comes once a minute, a busy queue needs it every few seconds."""
+    async with pool.connection() as connection:
+        await work.vacuum(connection)
+
+
+async def keep_partitions(pool: Pool, *, history_days: int, event_days: int) -> None:
+    """Make the partitions of the coming days and drop those past their retention."""
+    async with pool.connection() as connection:
+        await history.ensure_partitions(connection)
+        dropped = await history.drop_old(connection, history_days=history_days, event_days=event_days)
+        stray = await history.stray_rows(connection)
+    if dropped:
+        log.info("old history dropped", partitions=dropped)
+    if stray:
+        log.error("history without a partition: the operator was away for too long", rows=stray)
+
+
+async def recompute_times(pool: Pool) -> int:
+    """Compute the next times anew that another version of the time zone data gave; returns how many moved."""
+    version = schedule.tzdata_version()
+    moved = 0
+    while True:
+        async with pool.connection() as connection, connection.transaction():
+            ids = await clock.stale(connection, tzdata=version, limit=RECOMPUTED_AT_ONCE)
+            if not ids:
+                break
+            rows = await clock.lock_clocks(connection, ids)
+            advances = [_recomputed(row) for row in rows]
+            await clock.advance(connection, advances, tzdata=version)
+            moved += sum(
+                advance.next_fire_at != row.next_fire_at for row, advance in zip(rows, advances, strict=True)
+            )
+    if moved:
+        metrics.CLOCK_TASKS_MOVED.inc(moved)
+        log.warning("new time zone data moved tasks", tasks=moved, tzdata=version)
+    return moved
+
+
+def _recomputed(row: ClockRow) -> Advance:
+    """Return a clock's next time by the time zone data of this process; one that is asleep stays asleep."""
+    following = row.next_fire_at
+    if following is not None:
+        schedules = stored_schedules(row.spec["schedules"], anchor=row.anchor)
+        following = next(iter(next_fires(schedules, after=row.evaluated_at, limit=1)), None)
+    return Advance(row.task_id, row.evaluated_at, row.as_of, row.kept, following)
+

@@ -1,0 +1,232 @@
+"""
+The operator's own requests to the Kubernetes API server: metadata lists, single objects, status patches, the Lease.
+
+kopf brings the watches and the credentials (:class:`kopf.ConnectionInfo`, which its own requests use too); this client
+brings what kopf has no public function for. It is aiohttp and nothing else on purpose: the ``kubernetes`` package's
+asynchronous client costs twice the CPU time for each status patch and 36 MB of memory.
+
+Each request has a time limit, so that an API server that hangs is an answer too. :class:`Readiness` is told how the
+last request went.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+import kopf
+import orjson
+import yaml
+
+from ordinaut.errors import OrdinautError
+from ordinaut.probes import Readiness
+from ordinaut.resources.manifest import API_VERSION
+from ordinaut.store.declared import Key, Kind
+
+PLURALS: Final[Mapping[Kind, str]] = {"Task": "tasks", "Pipeline": "pipelines", "Tool": "tools"}
+
+Login = Callable[[], kopf.ConnectionInfo]
+"""Finds out where the API server is and who we are there; called again when the server no longer knows us."""
+
+NEED: Final = "kubernetes"
+"""What :class:`Readiness` calls the API server."""
+
+_PAGE: Final = 500
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+_JSON: Final = "application/json"
+_JSON_PATCH: Final = "application/json-patch+json"
+
+
+class Unavailable(OrdinautError):
+    """The API server gave no answer, or said to come back later; nothing is wrong with the request."""
+
+
+class Refused(OrdinautError):
+    """The API server refused a request; ``status`` is that of HTTP."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def login() -> kopf.ConnectionInfo:
+    """
+    Return the credentials of the pod's service account, else of the kubeconfig (``KUBECONFIG``, ``~/.kube/config``).
+
+    The token of a service account changes every hour; it is read anew by each call.
+    """
+    settings = kopf.OperatorSettings()
+    try:
+        found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    except (kopf.LoginError, yaml.YAMLError, OSError, KeyError, ValueError) as error:
+        raise Unavailable(f"no API server: the kubeconfig can't be used: {type(error).__name__}: {error}") from error
+    if found is None:
+        raise Unavailable("no API server: neither a service account is mounted nor a kubeconfig found; set KUBECONFIG")
+    if found.token or found.username or found.certificate_path or found.certificate_data:
+        return found
+    # Users of plugins (`exec`, `auth-provider`): the official client knows them, and is loaded only for them.
+    return kopf.login_via_client(logger=logging.getLogger(__name__), settings=settings) or found
+
+
+def path_of(kind: Kind, *, namespace: str | None = None, name: str | None = None, part: str | None = None) -> str:
+    """Return the path of a kind's objects, of all namespaces or one, or of one object or a part such as ``status``."""
+    segments = [f"/apis/{API_VERSION}", *(("namespaces", namespace) if namespace else ()), PLURALS[kind], name, part]
+    return "/".join(segment for segment in segments if segment)
+
+
+class Kube:
+    """A client of one API server; an asynchronous context manager. Timeouts are in seconds."""
+
+    def __init__(self, *, log_in: Login = login, readiness: Readiness | None = None, timeout: float = 10.0) -> None:
+        self._log_in = log_in
+        self._readiness = readiness
+        self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+        self._namespace: str | None = None
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace that the credentials name, which is the operator's own; raises :class:`Unavailable`."""
+        self._open()
+        return self._namespace
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+        timeout: float | None = None,  # noqa: ASYNC109 - it is the request's, and becomes `Unavailable`
+    ) -> Any:
+        """Send a request and return the decoded answer; raises :class:`Unavailable` or :class:`Refused`."""
+        headers = {"Accept": accept} | ({} if body is None else {"Content-Type": content_type})
+        data = None if body is None else orjson.dumps(body)
+        limit = aiohttp.ClientTimeout(total=timeout or self._timeout)
+        try:
+            status, answer = await self._send(method, path, params=params, data=data, headers=headers, timeout=limit)
+            if status == HTTPStatus.UNAUTHORIZED:
+                await self._close()  # the token has changed: log in anew, once
+                status, answer = await self._send(
+                    method, path, params=params, data=data, headers=headers, timeout=limit
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unavailable(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+        return self._decoded(status, answer)
+
+    async def pages(self, kind: Kind, *, namespace: str | None = None) -> AsyncIterator[Sequence[dict[str, Any]]]:
+        """
+        Yield the metadata of all objects of a kind, page by page, all of one moment.
+
+        Raises when a page can't be had, also when the first pages were (410 Gone): what was yielded is then a part only.
+        """
+        params = {"limit": str(_PAGE)}
+        while True:
+            page = await self.call("GET", path_of(kind, namespace=namespace), params=params, accept=_METADATA_ONLY)
+            yield [item["metadata"] for item in page["items"]]
+            if not (token := page["metadata"].get("continue")):
+                return
+            params["continue"] = token
+
+    async def get(self, key: Key) -> dict[str, Any] | None:
+        """Return an object, or None if there is none."""
+        try:
+            found: dict[str, Any] = await self.call("GET", path_of(key.kind, namespace=key.namespace, name=key.name))
+        except Refused as refusal:
+            if refusal.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        return found
+
+    async def replace_status(self, key: Key, *, uid: str, status: Mapping[str, Any], timeout: float) -> dict[str, Any]:  # noqa: ASYNC109 - as above
+        """
+        Write a whole status and return the object as it is then; :class:`Refused` with 404 or 422 if it is not there.
+
+        A JSON patch (RFC 6902) is used for its ``test``: a merge patch would write the status of a deleted object into
+        another one that got its name, and would keep fields of the old status that the new one does not have.
+        """
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        path = path_of(key.kind, namespace=key.namespace, name=key.name, part="status")
+        written: dict[str, Any] = await self.call(
+            "PATCH", path, body=patch, content_type=_JSON_PATCH, timeout=timeout
+        )
+        return written
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
+    ) -> tuple[int, bytes]:
+        session = self._open()
+        async with session.request(
+            method, path, params=params, data=data, headers=headers, timeout=timeout, allow_redirects=False
+        ) as response:
+            return response.status, await response.read()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            info = self._log_in()
+            self._namespace = info.default_namespace
+            self._session = session_for(info, base_url=info.server)
+        return self._session
+
+    async def _close(self) -> None:
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    def _decoded(self, status: int, answer: bytes) -> Any:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise self._unavailable(f"{status} {_message(answer)}")
+        if self._readiness is not None:
+            self._readiness.met(NEED)
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise Refused(f"{status} {_message(answer)}", status=status)
+        return orjson.loads(answer)
+
+    def _unavailable(self, why: str) -> Unavailable:
+        if self._readiness is not None:
+            self._readiness.missing(NEED, why=f"the API server does not answer: {why}")
+        return Unavailable(f"the API server does not answer: {why}")
+
+
+def session_for(
+    info: kopf.ConnectionInfo, *, base_url: str | None = None, traces: Sequence[aiohttp.TraceConfig] = ()
+) -> aiohttp.ClientSession:
+    """Return a session with these credentials, for this client or for kopf."""
+    return aiohttp.ClientSession(
+        base_url,
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers() | {"User-Agent": "ordinaut-operator"},
+        proxy=info.proxy_url,
+        trust_env=info.trust_env,
+        trace_configs=list(traces),
+    )
+
+
+def _message(answer: bytes) -> str:
+    """Return what the API server said, or the beginning of what something in front of it said."""
+    try:
+        return str(orjson.loads(answer)["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return answer[:200].decode(errors="replace").strip()

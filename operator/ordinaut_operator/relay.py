@@ -1,0 +1,46 @@
+"""
+The relay: from the outbox to the Redis stream, in order, at least once.
+
+Every replica may run it; an advisory lock lets one work at a time, so that the events of a run stay in their order. While Redis
+is away the rows stay in the outbox, nothing else waits, and the lag is a metric.
+"""
+
+from redis.asyncio import Redis
+
+from ordinaut import metrics
+from ordinaut.events import stream
+from ordinaut.events.envelope import expand
+from ordinaut.store import events
+from ordinaut.store.pool import Pool
+
+BATCH = 500
+"""Outbox rows, each the events of one transaction, moved at once."""
+
+
+async def relay(pool: Pool, redis: Redis, *, max_length: int) -> int:
+    """
+    Move everything that waits in the outbox to the stream; return how many events that were.
+
+    Raises:
+        redis.RedisError: the stream can't be written now; what was not confirmed stays in the outbox.
+    """
+    total = 0
+    while True:
+        rows, sent = await _relay_batch(pool, redis, max_length=max_length)
+        total += sent
+        if rows < BATCH:
+            return total
+
+
+async def _relay_batch(pool: Pool, redis: Redis, *, max_length: int) -> tuple[int, int]:
+    async with pool.connection() as connection, connection.transaction():
+        if not await events.lock_relay(connection):
+            return 0, 0
+        rows = await events.unsent(connection, limit=BATCH)
+        if not rows:
+            return 0, 0
+        expanded = [event for row in rows for event in expand(row.id, row.created_at, row.events)]
+        await stream.publish(redis, expanded, max_length=max_length)
+        await events.mark_sent(connection, rows)
+    metrics.EVENTS_RELAYED.inc(len(expanded))
+    return len(rows), len(expanded)

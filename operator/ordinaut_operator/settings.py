@@ -1,0 +1,46 @@
+"""Settings of the operator."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ordinaut.settings import ProcessSettings
+
+
+class OperatorSettings(ProcessSettings):
+    """What an operator can be told; see also the settings that all processes share."""
+
+    source: Literal["kubernetes", "directory"] = Field(
+        default="kubernetes", description="Where Tasks, Pipelines and Tools come from."
+    )
+    directory: Path | None = Field(default=None, description="The watched directory, with source=directory.")
+    watch_namespaces: list[str] = Field(
+        default_factory=list, description='Namespaces to watch, as JSON (["a", "b"]); empty: all.'
+    )
+    identity: str | None = Field(
+        default=None, description="Name of this replica in the Lease; by default host name and process id."
+    )
+    lease_namespace: str = Field(default="default", description="Namespace of the Lease: the operator's own.")
+    resync_seconds: float = Field(
+        default=300, gt=0, description="Seconds between comparisons of the API server's objects with the database."
+    )
+    max_deliveries: int = Field(
+        default=5, ge=1, le=1000, description="Deliveries of a run whose workers die, before it is parked."
+    )
+    recovery_seconds: float = Field(
+        default=12,
+        ge=0,
+        description="Seconds after a database outage in which no lease is taken back; longer than a worker's heartbeat.",
+    )
+    history_days: int = Field(default=30, ge=1, description="Days that runs and steps are kept.")
+    event_days: int = Field(default=3, ge=1, description="Days that relayed events are kept.")
+    stream_max_length: int = Field(
+        default=100_000, ge=1000, description="Events kept in the Redis stream, about 1 KiB each; PostgreSQL keeps more."
+    )
+
+    @model_validator(mode="after")
+    def _directory_for_its_source(self) -> Self:
+        if self.source == "directory" and self.directory is None:
+            raise ValueError("ORDINAUT_SOURCE=directory needs ORDINAUT_DIRECTORY, the folder with the manifests")
+        return self

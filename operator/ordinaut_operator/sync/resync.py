@@ -1,0 +1,158 @@
+"""
+Compares PostgreSQL with the API server and puts right what the watch has missed.
+
+kopf tells of no object that was deleted while nobody watched: before the operator started, or while the API server was
+restarted. :class:`Resync` reads what is stored, *then* lists what exists (metadata only), and ends by uid what does not exist
+any more; a list that could not be read to its end is never used. It does so at the start, after each new listing, and
+every few minutes. The same comparison finds what exists and was never seen; that should not happen, so it is looked at twice
+before it is fetched, and the watch is started again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ordinaut.logging import get_logger
+from ordinaut.states import Origin
+from ordinaut.store import declared
+from ordinaut.store.declared import Incarnation, Key
+from ordinaut.store.pool import Pool
+from ordinaut_operator.kube import PLURALS, Kube
+from ordinaut_operator.sync.queue import Document, Queue
+
+log = get_logger(__name__)
+
+_SETTLE: Final = 1.0
+"""Seconds to wait after a listing for those of the other kinds."""
+
+_IN_FLIGHT: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What is stored but exists no more, and what exists but is not stored like that."""
+
+    gone: list[Incarnation]
+    missed: list[Incarnation]
+
+
+def compare(
+    stored: Iterable[Incarnation], live: Mapping[Key, Incarnation], *, seen: Iterable[Incarnation] = ()
+) -> Difference:
+    """Return the difference; ``seen`` are objects that may not be stored yet, to be ended as well if they are gone."""
+    at_rest = {one.key: one for one in stored}
+    known = {(one.key, one.uid): one for one in (*seen, *at_rest.values())}
+    gone = [one for one in known.values() if one.key not in live or live[one.key].uid != one.uid]
+    missed = [one for one in live.values() if not _is_stored(one, at_rest.get(one.key))]
+    return Difference(gone, missed)
+
+
+def _is_stored(live: Incarnation, stored: Incarnation | None) -> bool:
+    return stored is not None and stored.uid == live.uid and stored.generation >= live.generation
+
+
+class Resync:
+    """
+    Keeps a queue complete. Times are in seconds.
+
+    ``ended`` is given each object that exists no more, ``look_up`` each one that was fetched; ``watch_failed`` is called
+    when the watch has missed something; ``waiting`` returns the names that are not stored because another origin owns them:
+    they are tried again each time.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        kube: Kube,
+        queue: Queue,
+        ended: Callable[[Key, str], None],
+        look_up: Callable[[Document], None],
+        watch_failed: Callable[[], None],
+        waiting: Callable[[], Iterable[Key]],
+        namespaces: Sequence[str] = (),
+        every: float = 300.0,
+        grace: float = 10.0,
+    ) -> None:
+        self._pool = pool
+        self._kube = kube
+        self._queue = queue
+        self._ended = ended
+        self._look_up = look_up
+        self._watch_failed = watch_failed
+        self._waiting = waiting
+        self._namespaces = frozenset(namespaces)
+        self._every = every
+        self._grace = grace
+        self._wanted = asyncio.Event()
+        self._rounds = 0
+
+    def soon(self) -> None:
+        """Ask for a round: there was a listing."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Go round until cancelled; raises when a round could not be finished."""
+        while True:
+            self._wanted.clear()
+            await self.round()
+            try:
+                await asyncio.wait_for(self._wanted.wait(), self._every)
+            except TimeoutError:
+                continue
+            await asyncio.sleep(_SETTLE)
+
+    async def round(self) -> None:
+        """Compare once. The first round comes while the watch lists for the first time, and looks for deletions only."""
+        seen = self._queue.seen()
+        stored = await self._stored()
+        live = await self._live()
+        difference = compare(stored, live, seen=seen)
+        if difference.gone:
+            log.info("objects are gone that the watch did not see go", count=len(difference.gone))
+        for one in difference.gone:
+            self._ended(one.key, one.uid)
+        waiting = set(self._waiting())
+        await self._fetch(waiting)
+        self._rounds += 1
+        if self._rounds > 1:
+            await self._check([one for one in difference.missed if one.key not in waiting])
+
+    async def _check(self, suspects: Sequence[Incarnation]) -> None:
+        """Fetch those suspects that are still not stored after a while and are not about to be."""
+        if not suspects:
+            return
+        await asyncio.sleep(self._grace)
+        missed = compare(await self._stored(), {one.key: one for one in suspects}).missed
+        keys = [one.key for one in missed if one.key not in self._queue]
+        if keys:
+            log.warning("objects exist that the watch has missed; they are fetched", count=len(keys), first=str(keys[0]))
+            await self._fetch(keys)
+            self._watch_failed()
+
+    async def _fetch(self, keys: Iterable[Key]) -> None:
+        remaining = sorted(keys)
+        while remaining:
+            chunk, remaining = remaining[:_IN_FLIGHT], remaining[_IN_FLIGHT:]
+            for document in await asyncio.gather(*(self._kube.get(key) for key in chunk)):
+                if document is not None:
+                    self._look_up(document)
+
+    async def _stored(self) -> list[Incarnation]:
+        """Return what is stored of the namespaces that are watched: others may belong to another operator."""
+        async with self._pool.connection() as connection:
+            stored = await declared.incarnations(connection, origin=Origin.KUBERNETES)
+        return [one for one in stored if not self._namespaces or one.key.namespace in self._namespaces]
+
+    async def _live(self) -> dict[Key, Incarnation]:
+        """Return everything that exists; what is being deleted counts as gone."""
+        live = {}
+        for kind in PLURALS:
+            for namespace in sorted(self._namespaces) or [None]:
+                async for page in self._kube.pages(kind, namespace=namespace):
+                    for metadata in page:
+                        if "deletionTimestamp" not in metadata:
+                            key = Key(kind, metadata["namespace"], metadata["name"])
+                            live[key] = Incarnation(key, metadata["uid"], metadata.get("generation", 0))
+        return live

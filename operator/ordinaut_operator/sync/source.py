@@ -1,0 +1,100 @@
+"""
+The Kubernetes source: everything from the watch to PostgreSQL.
+
+The operator's ``__main__`` runs one on every replica. :class:`~ordinaut_operator.watch.Watch` brings events, the
+:class:`~ordinaut_operator.sync.queue.Queue` keeps the newest states, :class:`~ordinaut_operator.sync.batches.Batches` writes
+them, :class:`~ordinaut_operator.sync.resync.Resync` finds what the watch has missed. Statuses that are seen on the way go to
+:class:`~ordinaut_operator.status.observed.Statuses`, for the status writer.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ordinaut.probes import Readiness
+from ordinaut.states import Origin
+from ordinaut.store.declared import Key, Owner
+from ordinaut.store.pool import Pool
+from ordinaut_operator.kube import Kube, Login, login
+from ordinaut_operator.status.observed import Statuses
+from ordinaut_operator.supervision import Backoff, keep_going
+from ordinaut_operator.sync.batches import Batches
+from ordinaut_operator.sync.queue import Document, Queue, key_of
+from ordinaut_operator.sync.resync import Resync
+from ordinaut_operator.watch import Watch
+
+
+class KubernetesSource:
+    """
+    Keeps PostgreSQL like the API server as long as :meth:`run` runs.
+
+    ``log_in`` must lead to the same API server as ``kube``; ``namespaces`` empty stands for all; ``resync_every`` and
+    ``grace`` are in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        kube: Kube,
+        readiness: Readiness,
+        statuses: Statuses | None = None,
+        log_in: Login = login,
+        namespaces: Sequence[str] = (),
+        resync_every: float = 300.0,
+        grace: float = 10.0,
+    ) -> None:
+        self._statuses = statuses or Statuses()
+        self._queue = Queue()
+        self._batches = Batches(pool=pool, queue=self._queue, origin=Origin.KUBERNETES, written=self._written)
+        self._watch = Watch(
+            kube=kube,
+            log_in=log_in,
+            sink=self._saw,
+            listed=self._was_listed,
+            readiness=readiness,
+            namespaces=namespaces,
+        )
+        self._resync = Resync(
+            pool=pool,
+            kube=kube,
+            queue=self._queue,
+            ended=self._ended,
+            look_up=self._looked_up,
+            watch_failed=self._watch.restart,
+            waiting=lambda: self._statuses.taken,
+            namespaces=namespaces,
+            every=resync_every,
+            grace=grace,
+        )
+
+    async def run(self) -> None:
+        """Take over what the API server has, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keep_going("sync", self._batches.run))
+            group.create_task(keep_going("watch", self._watch.run))
+            group.create_task(keep_going("resync", self._resync.run, backoff=Backoff(first=1.0, cap=15.0)))
+
+    def _saw(self, event: str | None, document: Mapping[str, Any]) -> None:
+        if event == "DELETED":
+            self._ended(key_of(document), document["metadata"]["uid"])
+            return
+        self._statuses.see(document)
+        if self._queue.see(document):
+            self._batches.arrived()
+
+    def _ended(self, key: Key, uid: str) -> None:
+        self._statuses.forget(key, uid)
+        self._queue.gone(key, uid)
+        self._batches.arrived()
+
+    def _looked_up(self, document: Document) -> None:
+        self._statuses.see(document)
+        if self._queue.see(document, again=True):
+            self._batches.arrived()
+
+    def _was_listed(self) -> None:
+        self._resync.soon()
+
+    def _written(self, keys: Sequence[Key], conflicts: Mapping[Key, Owner]) -> None:
+        self._statuses.written(keys, conflicts)

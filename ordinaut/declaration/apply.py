@@ -1,0 +1,138 @@
+"""
+Declaring and removing objects: one transaction per batch, whatever its source.
+
+The operator's sync, the watched directory and REST call :func:`apply` and :func:`remove`. Upsert, readiness of everything
+affected, clocks and events commit together, under a lock per namespace; repeating a call writes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ordinaut import schedule
+from ordinaut.declaration.resolve import clock_start, is_exclusive, resolve
+from ordinaut.events.envelope import Event
+from ordinaut.resources.task import TaskSpec
+from ordinaut.states import Origin, RunPhase
+from ordinaut.store import declared, events, runs, status
+from ordinaut.store.declared import KINDS, Declared, Incarnation, Key, Owner, Resolution, Unresolved
+from ordinaut.store.pool import Connection, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What :func:`apply` did: what was new or changed, and which names another origin owns and so were left alone."""
+
+    changed: list[Key] = field(default_factory=list)
+    conflicts: dict[Key, Owner] = field(default_factory=dict)
+
+
+async def apply(pool: Pool, objects: Sequence[Declared], *, origin: Origin) -> Applied:
+    """Take objects over; at most one per name. An object that the store has already, or newer, changes nothing."""
+    async with pool.connection() as connection, connection.transaction():
+        await declared.lock_namespaces(connection, {one.key.namespace for one in objects})
+        owners = await declared.owners(connection, [one.key for one in objects])
+        conflicts = {key: owner for key, owner in owners.items() if owner.origin is not origin}
+        ours = [one for one in objects if one.key not in conflicts]
+        replaced = [Incarnation(one.key, owners[one.key].uid) for one in ours if _is_another(one, owners)]
+        gone = await _delete(connection, replaced, origin=origin)
+        changed: list[Key] = []
+        for kind in KINDS:
+            if batch := [one for one in ours if one.key.kind == kind]:
+                changed += await declared.upsert(connection, kind, batch, origin=origin)
+        await _settle_in(connection, [*gone, *changed])
+        await _announce(connection, "task.applied", changed)
+    return Applied(changed, conflicts)
+
+
+async def remove(pool: Pool, gone: Sequence[Incarnation], *, origin: Origin) -> list[Key]:
+    """Delete objects by uid and return those that were there; the unfinished runs of deleted tasks are cancelled."""
+    async with pool.connection() as connection, connection.transaction():
+        await declared.lock_namespaces(connection, {one.key.namespace for one in gone})
+        deleted = await _delete(connection, gone, origin=origin)
+        await _settle_in(connection, deleted)
+    return deleted
+
+
+def _is_another(one: Declared, owners: Mapping[Key, Owner]) -> bool:
+    """Whether the name now belongs to another incarnation, whose deletion was missed."""
+    return one.key in owners and owners[one.key].uid != one.uid
+
+
+async def _delete(connection: Connection, gone: Sequence[Incarnation], *, origin: Origin) -> list[Key]:
+    deleted: list[Key] = []
+    tasks = {one.key for one in gone if one.key.kind == "Task"}
+    ids = await declared.task_ids(connection, sorted(tasks)) if tasks else {}
+    for kind in reversed(KINDS):
+        if batch := [one for one in gone if one.key.kind == kind]:
+            deleted += await declared.delete(connection, kind, batch, origin=origin)
+    stopped = [ids[key] for key in deleted if key in ids]
+    if stopped:
+        await _cancel_runs(connection, {task_id: key for key, task_id in ids.items() if task_id in stopped})
+    await _announce(connection, "task.deleted", deleted)
+    return deleted
+
+
+async def _cancel_runs(connection: Connection, tasks: Mapping[int, Key]) -> None:
+    unfinished = await runs.unfinished(connection, task_ids=list(tasks))
+    ended = await runs.finish(
+        connection, unfinished, phase=RunPhase.CANCELLED, reason="TaskDeleted", error="the task was deleted"
+    )
+    cancelled = [
+        Event(
+            "run.cancelled",
+            run.namespace,
+            tasks[run.task_id].name,
+            run=str(run.run_id),
+            data={"phase": RunPhase.CANCELLED, "reason": "TaskDeleted"},
+        )
+        for run in ended
+    ]
+    await events.append(connection, [event.compact() for event in cancelled])
+
+
+async def _settle_in(connection: Connection, changed: Sequence[Key]) -> None:
+    """Decide anew about the tasks that changed and about those that depend on what changed."""
+    tasks = [key for key in changed if key.kind == "Task"]
+    others = [key for key in changed if key.kind != "Task"]
+    affected = set((await declared.task_ids(connection, tasks)).values()) if tasks else set()
+    if others:
+        affected |= set(await declared.dependents(connection, others))
+    if affected:
+        await resolve_tasks(connection, sorted(affected))
+
+
+async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None:
+    """Decide whether tasks can run and when they fire next, and store what is different; part of a transaction."""
+    tasks = await declared.unresolved(connection, task_ids)
+    pipelines = await declared.pipelines(
+        connection, {(task.namespace, task.pipeline_ref) for task in tasks if task.pipeline_ref is not None}
+    )
+    tools = await declared.tools(
+        connection,
+        {(task.namespace, name) for task in tasks for name in task.tool_refs}
+        | {(pipeline.namespace, name) for pipeline in pipelines.values() for name in pipeline.tool_refs},
+    )
+    revisions: dict[bytes, bytes] = {}
+    resolutions = []
+    for task in tasks:
+        found = resolve(task, pipeline=pipelines.get((task.namespace, task.pipeline_ref or "")), tools=tools)
+        digest = found.revision.digest if found.revision else None
+        if (found.reason, found.message, digest, found.params) != (task.reason, task.message, task.revision, task.params):
+            resolutions.append(Resolution(task.task_id, found.reason, found.message, digest, found.params))
+        if found.revision and digest != task.revision:
+            revisions[found.revision.digest] = found.revision.body
+    await declared.save_revisions(connection, revisions)
+    await declared.save_resolutions(connection, resolutions)
+    starts = [start for task in tasks if (start := clock_start(task))]
+    await declared.start_clocks(connection, starts, tzdata=schedule.tzdata_version())
+    await declared.track_active(connection, [task.task_id for task in tasks if _exclusive(task)])
+    await status.notify(connection, [task.task_id for task in tasks])
+
+
+def _exclusive(task: Unresolved) -> bool:
+    return task.invalid is None and is_exclusive(TaskSpec.model_validate(task.spec))
+
+
+async def _announce(connection: Connection, event: str, keys: Sequence[Key]) -> None:
+    tasks = [key for key in keys if key.kind == "Task"]
+    await events.append(connection, [Event(event, key.namespace, key.name).compact() for key in tasks])

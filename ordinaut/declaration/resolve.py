@@ -1,0 +1,125 @@
+"""
+Deciding whether a task can run, and when its clock starts: pure decisions over rows.
+
+:mod:`ordinaut.declaration.apply` loads the rows, asks :func:`resolve` and :func:`clock_start`, and stores the answers in the
+same transaction. Both are level-triggered: they look at what is, never at what has just changed, so a task heals by itself
+when what it lacked appears.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from ordinaut.declaration.nominal import schedule_key, stored_schedules
+from ordinaut.engine.plan import Revision, first_mistakes, revision
+from ordinaut.engine.schema import apply_defaults, compile_schema
+from ordinaut.errors import Invalid
+from ordinaut.resources.pipeline import PipelineSpec
+from ordinaut.resources.task import TaskSpec
+from ordinaut.schedule import CatchUpPolicy, next_fires
+from ordinaut.store.declared import ClockStart, PipelineRow, Unresolved
+
+Tools = Mapping[tuple[str, str], str | None]
+"""Why a tool can't be used, None when it can, by (namespace, name); missing ones have no entry."""
+
+NO_CLOCK = b""
+"""Schedule key of a task whose spec can't be used: whatever comes next is an edit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a task can run: its next run pins ``revision``, None when it can't, and gets ``params``."""
+
+    reason: str
+    message: str
+    revision: Revision | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def resolve(task: Unresolved, *, pipeline: PipelineRow | None, tools: Tools) -> Readiness:
+    """Return whether a task can run with the pipeline and tools that exist now."""
+    if task.invalid is not None:
+        return Readiness("InvalidSpec", task.invalid)
+    if task.pipeline_ref is not None:
+        if pipeline is None:
+            message = f"spec.pipelineRef.name: there is no Pipeline {task.namespace}/{task.pipeline_ref}; apply it"
+            return Readiness("PipelineNotFound", message)
+        if pipeline.invalid is not None:
+            return Readiness("PipelineInvalid", f"Pipeline {pipeline.namespace}/{pipeline.name}: {pipeline.invalid}")
+    needed = pipeline.tool_refs if pipeline is not None else task.tool_refs
+    return _tools_missing(task.namespace, needed, tools) or _pinned(task, pipeline)
+
+
+def clock_start(task: Unresolved) -> ClockStart | None:
+    """
+    Return how a task's clock must be set, or None when it goes on as it is.
+
+    A changed schedule begins now, and so does one that was suspended, unless its catch-up policy is All: then the times
+    that it slept through are still to be decided.
+    """
+    if task.invalid is not None:
+        return None if task.schedule_key == NO_CLOCK else ClockStart(task.task_id, NO_CLOCK, None, task.now)
+    spec = TaskSpec.model_validate(task.spec)
+    key = schedule_key(spec)
+    edited = key != task.schedule_key
+    if spec.suspend or not spec.schedules:
+        asleep = not edited and task.next_fire_at is None
+        return None if asleep else ClockStart(task.task_id, key, None, task.now)
+    if not edited and task.next_fire_at is not None:
+        return None
+    after = task.now
+    if not edited and task.evaluated_at is not None and spec.catch_up.policy == CatchUpPolicy.ALL:
+        after = task.evaluated_at
+    schedules = stored_schedules(task.spec["schedules"], anchor=task.anchor)
+    following = next(iter(next_fires(schedules, after=after, limit=1)), None)
+    if not edited and following is None:
+        return None
+    return ClockStart(task.task_id, key, following, after)
+
+
+def is_exclusive(spec: TaskSpec) -> bool:
+    """Tell whether a task allows only one unfinished run at a time."""
+    return spec.concurrency_policy in ("Forbid", "Replace")
+
+
+def _tools_missing(namespace: str, needed: list[str], tools: Tools) -> Readiness | None:
+    for name in needed:
+        if (namespace, name) not in tools:
+            return Readiness("ToolNotFound", f"there is no Tool {namespace}/{name}; apply it")
+        if (why := tools[namespace, name]) is not None:
+            return Readiness("ToolInvalid", f"Tool {namespace}/{name}: {why}")
+    return None
+
+
+def _pinned(task: Unresolved, pipeline: PipelineRow | None) -> Readiness:
+    spec = TaskSpec.model_validate(task.spec)
+    try:
+        steps = spec.pipeline if pipeline is None else _pipeline_spec(orjson.dumps(pipeline.spec))
+    except ValidationError as error:
+        return Readiness("PipelineInvalid", f"this version of Ordinaut can't read the pipeline: {error}")
+    assert steps is not None  # noqa: S101 - a valid task has one of the two
+    try:
+        params = effective_params(steps, spec.params, field="spec.params")
+    except Invalid as invalid:
+        return Readiness("InvalidParams", first_mistakes(invalid.errors))
+    message = "the pipeline and its tools are there"
+    return Readiness("Resolved", message, revision(pipeline=steps, task=spec), params)
+
+
+def effective_params(pipeline: PipelineSpec, params: Mapping[str, Any], *, field: str) -> Mapping[str, Any]:
+    """Return the params of a run with the pipeline's defaults filled in; ``Invalid`` if its schema refuses them."""
+    if not pipeline.params:
+        return params
+    filled: Mapping[str, Any] = apply_defaults(pipeline.params, params)
+    compile_schema(pipeline.params, field="params").check(filled, field=field)
+    return filled
+
+
+@lru_cache(maxsize=256)
+def _pipeline_spec(spec: bytes) -> PipelineSpec:
+    # Thousands of tasks may name one pipeline.
+    return PipelineSpec.model_validate(orjson.loads(spec))

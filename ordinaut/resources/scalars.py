@@ -1,0 +1,178 @@
+"""
+The kinds of text that manifests are written in: names, durations, moments, zones, expressions.
+
+Each is a ``str`` with its bounds and rules attached, so that a field of a model only names what it holds. The bounds
+stand on every text: without a ``maxLength`` the API server cannot bound the cost of a CEL rule and refuses the CRD.
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from ordinaut.errors import Invalid
+from ordinaut.resources import cron, duration, moment
+from ordinaut.resources.rules import Rule, cel_string, pattern
+from ordinaut.resources.zones import zone_names
+
+MAX_EXPRESSION_LENGTH: Final = 512
+"""Characters of a JMESPath expression; its evaluation has a budget, and so has the reader."""
+
+NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+NAME_MESSAGE: Final = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+    "and end with an alphanumeric character"
+)
+
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    pattern(NAME_PATTERN, message=NAME_MESSAGE, remedy="write it like morning-briefing"),
+]
+"""The name of an object of Kubernetes; 63 characters, so that it also fits a label."""
+
+StepId = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    pattern(
+        "^[A-Za-z_][A-Za-z0-9_-]*$",
+        message="not a step id",
+        remedy="write letters, digits, _ and -, not starting with a digit",
+    ),
+]
+
+Identifier = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    pattern(
+        "^[A-Za-z_][A-Za-z0-9_]*$",
+        message="not an identifier",
+        remedy="write letters, digits and _, not starting with a digit",
+    ),
+]
+"""A name that JMESPath takes without quotes."""
+
+ToolReference = Annotated[
+    str,
+    Field(min_length=1, max_length=253),
+    pattern(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$",
+        message="not the name of a tool",
+        remedy="write tool or server.tool, such as weather.forecast",
+    ),
+]
+
+Topic = Annotated[
+    str,
+    Field(min_length=1, max_length=253),
+    pattern(
+        r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", message="not a topic", remedy="write it like mail.received"
+    ),
+]
+
+Expression = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_EXPRESSION_LENGTH),
+    Rule(
+        cel="!self.contains('${')",
+        holds=lambda text: "${" not in text,
+        message="a condition is a bare JMESPath expression",
+        remedy="leave out ${ and }",
+    ),
+]
+
+Duration = Annotated[
+    str,
+    Field(min_length=1, max_length=duration.MAX_DURATION_LENGTH),
+    pattern(duration.DURATION_PATTERN, message=duration.DURATION_MESSAGE, remedy=duration.DURATION_REMEDY),
+]
+"""A span of time that may be zero; `duration.parse_duration` reads it."""
+
+PositiveDuration = Annotated[
+    Duration,
+    Rule(
+        cel="self.matches('[1-9]')",
+        holds=lambda text: any(digit in text for digit in "123456789"),
+        message="must be longer than zero",
+        remedy="write a duration such as 30s",
+    ),
+]
+
+Interval = Annotated[
+    PositiveDuration,
+    Rule(
+        cel="!self.endsWith('ms')",
+        holds=lambda text: not text.endswith("ms"),
+        message="must be whole seconds",
+        remedy="write a duration without ms",
+    ),
+]
+
+
+def _is_real(text: str) -> bool:
+    """Whether ``text`` is a moment of the calendar."""
+    try:
+        return isinstance(moment.parse_moment(text), datetime)
+    except Invalid:
+        return False
+
+
+# RE2 has no way to compute, so the days that do not exist are spelled out: the 30th and 31st of short months, and
+# February 29 of years that are not leap years.
+_SHORT_MONTH: Final = "-(02-30|(02|04|06|09|11)-31)T"
+_LEAP_DAY: Final = "-02-29T"
+_LEAP_YEAR: Final = "^([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-"
+_REAL_DATE: Final = (
+    f"!self.matches({cel_string(_SHORT_MONTH)}) && "
+    f"(!self.contains({cel_string(_LEAP_DAY)}) || self.matches({cel_string(_LEAP_YEAR)})) && !self.startsWith('0000')"
+)
+
+
+_shape = pattern(moment.MOMENT_PATTERN, message=moment.MOMENT_MESSAGE, remedy=moment.MOMENT_REMEDY)
+
+Moment = Annotated[
+    str,
+    Field(max_length=moment.MAX_MOMENT_LENGTH),
+    Rule(
+        cel=f"{_shape.cel} && {_REAL_DATE}",
+        holds=lambda text: _shape.holds(text) and _is_real(text),
+        message=moment.MOMENT_MESSAGE,
+        remedy=moment.MOMENT_REMEDY,
+    ),
+]
+"""An instant, or a wall time of the schedule's zone; `moment.parse_moment` reads it."""
+
+TimeZone = Annotated[
+    str,
+    Field(max_length=64),
+    Rule(
+        cel=f"self in [{', '.join(cel_string(name) for name in sorted(zone_names()))}]",
+        holds=lambda name: name in zone_names(),
+        message="unknown time zone",
+        remedy="write a name of the IANA database in its exact spelling, such as Europe/Chisinau or UTC",
+    ),
+]
+
+Cron = Annotated[str, Field(min_length=1, max_length=cron.MAX_CRON_LENGTH), *cron.RULES]
+
+RecurrenceRule = Annotated[
+    str,
+    Field(min_length=1, max_length=1024),
+    pattern(
+        "^(RRULE:)?[A-Za-z]+=[A-Za-z0-9,:+-]+(;[A-Za-z]+=[A-Za-z0-9,:+-]+)*;?$",
+        message="not a recurrence rule",
+        remedy="write one line of RFC 5545 such as FREQ=WEEKLY;BYDAY=MO,FR;BYHOUR=8;BYMINUTE=30",
+    ),
+    Rule(
+        cel="self.upperAscii().contains('FREQ=')",
+        holds=lambda text: "FREQ=" in text.upper(),
+        message="a recurrence rule needs FREQ",
+        remedy="start it with FREQ=DAILY, WEEKLY, MONTHLY or YEARLY",
+    ),
+    Rule(
+        cel="!(self.upperAscii().contains('COUNT=') && self.upperAscii().contains('UNTIL='))",
+        holds=lambda text: not ("COUNT=" in text.upper() and "UNTIL=" in text.upper()),
+        message="COUNT and UNTIL exclude each other",
+        remedy="keep one of them",
+    ),
+]

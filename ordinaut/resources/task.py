@@ -1,0 +1,178 @@
+"""
+Task: what runs, when, and under which discipline.
+
+The operator, REST and ``ordinaut dev`` store the spec; ``ordinaut.schedule`` turns its schedules into instants and the
+clock turns those into runs.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from ordinaut.resources.moment import INSTANT_PATTERN, parse_moment
+from ordinaut.resources.part import Part
+from ordinaut.resources.pipeline import PipelineSpec
+from ordinaut.resources.retry import RetryStrategy
+from ordinaut.resources.rules import NotYet, Rule, Stored, cel_string, exactly_one, only_with
+from ordinaut.resources.scalars import (
+    Cron,
+    Expression,
+    Interval,
+    Moment,
+    Name,
+    PositiveDuration,
+    RecurrenceRule,
+    TimeZone,
+    Topic,
+)
+
+MAX_SCHEDULES: Final = 10
+MAX_EXCEPTIONS: Final = 1000
+"""Dates that a recurrence rule leaves out or adds, each."""
+
+
+def _ends_after_start(schedule: "Schedule") -> bool:
+    """Whether ``end`` is later than ``start``; an instant and a wall time cannot be compared here."""
+    if schedule.start is None or schedule.end is None:
+        return True
+    start, end = parse_moment(schedule.start), parse_moment(schedule.end)
+    return (start.tzinfo is None) != (end.tzinfo is None) or start < end
+
+
+_INSTANT: Final = cel_string(INSTANT_PATTERN)
+_END_AFTER_START: Final = Rule(
+    cel=f"!has(self.start) || !has(self.end) || (self.start.matches({_INSTANT}) ? "
+    f"(!self.end.matches({_INSTANT}) || timestamp(self.start) < timestamp(self.end)) : "
+    f"(self.end.matches({_INSTANT}) || self.start < self.end))",
+    holds=_ends_after_start,
+    message="end must be later than start",
+    remedy="move one of them or leave it out",
+)
+
+
+class Schedule(Part):
+    """When a task runs: one cron expression, recurrence rule, interval or single time."""
+
+    rules = (
+        exactly_one("cron", "rrule", "interval", "at"),
+        only_with("rrule", "dtstart", "exdates", "rdates"),
+        _END_AFTER_START,
+    )
+
+    cron: Cron | None = None
+    """Five fields (minute, hour, day of month, month, day of week), or six with seconds first, or a macro."""
+    rrule: RecurrenceRule | None = None
+    """A recurrence rule of RFC 5545, without DTSTART."""
+    dtstart: Moment | None = None
+    """Where the recurrence rule starts; by default the minute in which the task was created."""
+    exdates: list[Moment] = Field(default=[], max_length=MAX_EXCEPTIONS)
+    """Times that the recurrence rule leaves out."""
+    rdates: list[Moment] = Field(default=[], max_length=MAX_EXCEPTIONS)
+    """Times to add to those of the recurrence rule."""
+    interval: Interval | None = None
+    """Time between one firing and the next."""
+    at: Moment | None = None
+    """The single time to run at."""
+    time_zone: TimeZone = "UTC"
+    """IANA name of the zone whose wall clock the schedule follows. Default: UTC."""
+    dst_gap: Literal["Run", "Skip"] = "Run"
+    """A time that does not exist because clocks go forward: Run (the default) at the first instant after, or Skip."""
+    start: Moment | None = None
+    """Nothing fires before."""
+    end: Moment | None = None
+    """Nothing fires after."""
+
+    @property
+    def summary(self) -> str:
+        """The schedule in a few words, for people: the expression, ``every 5m`` or ``at 2026-03-01T09:00:00``."""
+        if self.interval is not None:
+            return f"every {self.interval}"
+        if self.at is not None:
+            return f"at {self.at}"
+        return str(self.cron or self.rrule)
+
+
+class EventTrigger(Part):
+    """An event that makes a task run."""
+
+    topic: Topic
+    if_: Expression | None = Field(default=None, alias="if")
+    """JMESPath over the event: only an event for which it is true makes a run."""
+
+
+class PipelineRef(Part):
+    """The name of a Pipeline in the same namespace."""
+
+    name: Name
+
+
+class CatchUp(Part):
+    """What becomes of times that were missed while nothing could fire."""
+
+    policy: Literal["None", "Latest", "All"] = "Latest"
+    """None: they are skipped. Latest (the default): only the newest runs. All: each runs, oldest first, up to max."""
+    max: int = Field(default=100, ge=1, le=1000)
+    """How many missed times All makes up for."""
+
+
+class ConcurrencyKey(Part):
+    """A bound on how many runs with an equal key are active at a time, over all tasks of the namespace."""
+
+    key: str = Field(min_length=1, max_length=1024)
+    """The key; may hold templates over params."""
+    limit: int = Field(default=1, ge=1, le=10_000)
+    """Runs at a time."""
+
+
+class TaskSpec(Part):
+    """What runs, when, and under which discipline."""
+
+    rules = (exactly_one("pipelineRef", "pipeline"),)
+
+    schedules: list[Schedule] = Field(default=[], max_length=MAX_SCHEDULES)
+    """When to run; none: only when somebody asks for a run."""
+    triggers: Annotated[list[EventTrigger], NotYet("leave it out: a task runs on its schedules or when asked to")] = (
+        Field(default=[], max_length=16)
+    )
+    """Events on which to run."""
+    pipeline_ref: PipelineRef | None = None
+    """The Pipeline to run."""
+    pipeline: PipelineSpec | None = None
+    """The pipeline to run, written in place."""
+    params: dict[str, Any] = Field(default={}, max_length=256)
+    """The params of each run."""
+    suspend: Annotated[bool, Stored()] = False
+    """True: the schedules do not fire. Runs under way go on."""
+    concurrency_policy: Annotated[
+        Literal["Allow", "Forbid", "Replace", "Queue"], NotYet("write Allow, Forbid or Replace", value="Queue")
+    ] = "Allow"
+    """What becomes of a time while a run of the task is active: Allow (the default) runs beside it, Forbid skips it,
+    Replace cancels the active run."""
+    starting_deadline_seconds: int | None = Field(default=None, ge=1, le=366 * 24 * 3600)
+    """A nominal time that is found later than this is skipped."""
+    catch_up: CatchUp = Field(default=CatchUp())
+    retry_strategy: RetryStrategy | None = None
+    """When steps that failed are tried again; steps and Tools may say otherwise for themselves."""
+    timeout: PositiveDuration | None = None
+    """How long a run may take in all."""
+    priority: int = Field(default=5, ge=0, le=9)
+    """Work of higher priority is done first. Default: 5."""
+    concurrency: Annotated[
+        list[ConcurrencyKey], NotYet("leave it out, and use concurrencyPolicy to bound the runs of one task")
+    ] = Field(default=[], max_length=8)
+    """Bounds on runs with an equal key."""
+    jitter: Annotated[PositiveDuration, NotYet("leave it out, or spread the schedules by hand")] | None = None
+    """Start each run up to this much later, always by the same amount for the same task and time."""
+
+    @property
+    def summary(self) -> str:
+        """The schedules in a few words, for the SCHEDULE column of ``kubectl get``; empty if there are none."""
+        if not self.schedules:
+            return ""
+        more = f" +{len(self.schedules) - 1}" if len(self.schedules) > 1 else ""
+        return self.schedules[0].summary + more
+
+    @property
+    def zone_summary(self) -> str:
+        """The time zones of the schedules, for the TIMEZONE column of ``kubectl get``; empty if there are none."""
+        return ", ".join(dict.fromkeys(schedule.time_zone for schedule in self.schedules))

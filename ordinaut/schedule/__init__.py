@@ -1,0 +1,61 @@
+"""
+Schedules: pure answers to "when does this fire?" and "what becomes of what was missed?".
+
+``parse_schedule`` checks what a user wrote, ``next_fires`` lists instants, ``decide_missed`` decides the fate of those
+that are due. The rules (cron, RRULE, DST, catch-up) are those of ``docs/schedules.md``; time is always passed in.
+"""
+
+from ordinaut.schedule.admission import (
+    DEFAULT_MIN_INTERVAL,
+    Written,
+    parse_at,
+    parse_cron,
+    parse_interval,
+    parse_rrule,
+    parse_schedule,
+)
+from ordinaut.schedule.duration import format_duration, parse_duration
+from ordinaut.schedule.fires import HORIZON_YEARS, MAX_LIMIT, iter_fires, next_fires
+from ordinaut.schedule.missed import (
+    CatchUp,
+    CatchUpPolicy,
+    Decision,
+    Outcome,
+    Progress,
+    SkipReason,
+    decide_missed,
+)
+from ordinaut.schedule.spec import At, Bounded, Cron, Gap, Interval, RRule, Schedule
+from ordinaut.schedule.zone import parse_zone, tzdata_version
+
+__all__ = [
+    "DEFAULT_MIN_INTERVAL",
+    "HORIZON_YEARS",
+    "MAX_LIMIT",
+    "At",
+    "Bounded",
+    "CatchUp",
+    "CatchUpPolicy",
+    "Cron",
+    "Decision",
+    "Gap",
+    "Interval",
+    "Outcome",
+    "Progress",
+    "RRule",
+    "Schedule",
+    "SkipReason",
+    "Written",
+    "decide_missed",
+    "format_duration",
+    "iter_fires",
+    "next_fires",
+    "parse_at",
+    "parse_cron",
+    "parse_duration",
+    "parse_interval",
+    "parse_rrule",
+    "parse_schedule",
+    "parse_zone",
+    "tzdata_version",
+]

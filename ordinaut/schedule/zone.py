@@ -1,0 +1,166 @@
+"""
+Time zones: which names count, and how a zone's wall clock and UTC map to each other.
+
+The pinned ``tzdata`` package is the only source. A machine's own copy is often years old and would make two replicas
+disagree, so importing this module closes it off for the whole process. ``admission`` asks for ``parse_zone``; ``cron``
+and ``rrule`` walk a zone's ``periods`` or ``read`` single wall times; the store keeps ``tzdata_version`` beside every
+computed time.
+"""
+
+import difflib
+import zoneinfo
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+import tzdata  # type: ignore[import-untyped]  # it ships no types
+
+from ordinaut.errors import FieldError, Invalid
+from ordinaut.schedule.seconds import DAY, calendar_day, clock, new_year
+
+zoneinfo.reset_tzpath(to=[])
+zoneinfo.ZoneInfo.clear_cache()
+
+_NOT_PLACES = frozenset({"Factory", "localtime", "posixrules"})
+_NAMES = frozenset(zoneinfo.available_timezones()) - _NOT_PLACES
+_LONGEST_NAME = max(map(len, _NAMES))
+
+_PROBE = 6 * DAY
+"""No zone changes its offset twice within 6.9 days (all of tzdata since 1900), so probing this often misses nothing."""
+
+
+def tzdata_version() -> str:
+    """Return the version of the time zone data in force, as IANA writes it (``2026f``)."""
+    return str(tzdata.IANA_VERSION)
+
+
+def parse_zone(name: str, *, field: str = "timeZone") -> str:
+    """Return ``name`` if it is an IANA time zone, spelled exactly; else raise ``Invalid`` for ``field``."""
+    if name in _NAMES:
+        return name
+    message = f"not a time zone of tzdata {tzdata_version()}"
+    raise Invalid([FieldError(field, name, message, _suggestion(name))])
+
+
+def _suggestion(name: str) -> str:
+    if len(name) <= _LONGEST_NAME:
+        by_case = [known for known in _NAMES if known.casefold() == name.casefold()]
+        for known in by_case or difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.8):
+            return f"did you mean {known}?"
+    return "use an IANA name such as Europe/Chisinau, America/New_York or UTC"
+
+
+class Period(NamedTuple):
+    """Instants from ``start`` up to but not including ``end``, all with the same UTC ``offset`` in seconds."""
+
+    start: int
+    end: int
+    offset: int
+
+
+class Reading(NamedTuple):
+    """
+    How a wall time is read: with the UTC offset ``before`` a change of the clocks and the one ``after`` it.
+
+    They are equal for an ordinary time. A time that is shown twice has the larger offset before; one that is never
+    shown (a gap) has the smaller offset before.
+    """
+
+    wall: int
+    before: int
+    after: int
+
+    @property
+    def missing(self) -> bool:
+        """Whether no clock of the zone ever shows this wall time."""
+        return self.before < self.after
+
+    @property
+    def instant(self) -> int:
+        """The instant by the offset before the change: the earlier of two, and RFC 5545's reading of a missing one."""
+        return self.wall - self.before
+
+    @property
+    def latest(self) -> int:
+        """The latest instant that this wall time may mean."""
+        return self.wall - min(self.before, self.after)
+
+
+class Zone:
+    """One time zone in whole seconds. Make it with ``zone(name)``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._info = zoneinfo.ZoneInfo(name)
+        self._epoch = datetime(1970, 1, 1, tzinfo=self._info)
+
+    def offset_at(self, instant: int) -> int:
+        """Return the seconds that the zone's wall clock is ahead of UTC at ``instant``."""
+        # tzinfo.fromutc wants UTC's figures under the zone's own name, and subtracts within one zone by the figures.
+        moment = self._epoch + timedelta(seconds=instant)
+        return _seconds(self._info.fromutc(moment) - moment)
+
+    def wall_at(self, instant: int) -> int:
+        """Return the wall time shown at ``instant``."""
+        return instant + self.offset_at(instant)
+
+    def read(self, wall: int) -> Reading:
+        """Return how ``wall`` is read in this zone (PEP 495 does the work)."""
+        shown = clock(wall).replace(tzinfo=self._info)
+        return Reading(wall, _offset(shown), _offset(shown.replace(fold=1)))
+
+    def gap_end(self, reading: Reading) -> int:
+        """Return the first instant after the gap that ``reading`` is missing in."""
+        return self.next_change(reading.wall - reading.after, reading.wall - reading.before)
+
+    def periods(self, first: int, last: int) -> Iterator[Period]:
+        """Yield, in order, periods that together hold every instant from ``first`` to ``last``, both included."""
+        for year in range(calendar_day(first // DAY).year, calendar_day(last // DAY).year + 1):
+            start, end = max(first, new_year(year) * DAY), min(last + 1, new_year(year + 1) * DAY)
+            offset = self.offset_at(start)
+            for change, changed in _changes(self.name, year):
+                if start < change < end:
+                    yield Period(start, change, offset)
+                    start, offset = change, changed
+            yield Period(start, end, offset)
+
+    def next_change(self, low: int, high: int) -> int:
+        """Return the first instant of (low, high] with the offset of ``high``; at most one change lies between."""
+        offset = self.offset_at(high)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.offset_at(middle) == offset:
+                high = middle
+            else:
+                low = middle
+        return high
+
+
+def _seconds(offset: timedelta) -> int:
+    return offset.days * DAY + offset.seconds
+
+
+def _offset(moment: datetime) -> int:
+    return _seconds(moment.utcoffset() or timedelta())
+
+
+@lru_cache(maxsize=1024)
+def zone(name: str) -> Zone:
+    """Return the zone called ``name``, which ``parse_zone`` has accepted."""
+    return Zone(name)
+
+
+@lru_cache(maxsize=16_384)
+def _changes(name: str, year: int) -> tuple[tuple[int, int], ...]:
+    """Return the changes of offset in a UTC year: (instant, offset from then on)."""
+    here, found = zone(name), []
+    low, last = new_year(year) * DAY - 1, new_year(year + 1) * DAY - 1
+    before = here.offset_at(low)
+    while low < last:
+        high = min(low + _PROBE, last)
+        after = here.offset_at(high)
+        if after != before:
+            found.append((here.next_change(low, high), after))
+        low, before = high, after
+    return tuple(found)

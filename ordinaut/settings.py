@@ -1,0 +1,60 @@
+"""
+Settings that every process shares; each process adds its own in its ``settings.py``.
+
+Values come from the environment (prefix ``ORDINAUT_``), so that a Deployment, a shell and a test set them alike. A wrong
+value ends the process with the name, the value and the remedy, never with a traceback.
+"""
+
+import os
+import sys
+from typing import TypeVar
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ordinaut.errors import shown
+from ordinaut.logging import LogFormat
+
+
+class ProcessSettings(BaseSettings):
+    """What every process needs."""
+
+    model_config = SettingsConfigDict(env_prefix="ORDINAUT_", extra="ignore", populate_by_name=True)
+
+    database_url: SecretStr = Field(
+        validation_alias=AliasChoices("ORDINAUT_DATABASE_URL", "DATABASE_URL"),
+        description="PostgreSQL 15 or newer, as postgresql://user:password@host:5432/database.",
+    )
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"),
+        validation_alias=AliasChoices("ORDINAUT_REDIS_URL", "REDIS_URL"),
+        description="Redis 7 or Valkey 8 or newer, for events only.",
+    )
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
+    log_format: LogFormat = Field(default="json", description="json for machines, console for people.")
+    probe_host: str = Field(default="0.0.0.0", description="Address of /healthz, /readyz and /metrics.")  # noqa: S104 - probes and scrapes come from outside the pod
+    probe_port: int = Field(default=9090, ge=0, le=65535, description="Port of the same; 0 picks a free one.")
+
+
+Settings = TypeVar("Settings", bound=ProcessSettings)
+
+
+def load(settings: type[Settings]) -> Settings:
+    """Return the settings from the environment, or end the process with status 2 and what to mend."""
+    try:
+        return settings()
+    except ValidationError as error:
+        for mistake in error.errors():
+            name = str(mistake["loc"][0])
+            variable = name if name.isupper() else f"ORDINAUT_{name.upper()}"
+            value = "not set" if mistake["type"] == "missing" else shown(os.environ.get(variable, mistake["input"]))
+            field = next(
+                (f for n, f in settings.model_fields.items() if name in {n, *_aliases(f.validation_alias)}), None
+            )
+            remedy = f" ({field.description})" if field and field.description else ""
+            sys.stderr.write(f"{variable}: {value}: {mistake['msg']}{remedy}\n")
+        raise SystemExit(2) from None
+
+
+def _aliases(alias: object) -> tuple[object, ...]:
+    return tuple(alias.choices) if isinstance(alias, AliasChoices) else ()

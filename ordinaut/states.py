@@ -1,0 +1,151 @@
+"""
+The states that a run, a step and a nominal time can be in, and who moves them on.
+
+This is the one list. The CHECK constraints of the store, the tables of transitions below and the diagrams in
+``docs/states.md`` repeat it, and a test holds all of them equal.
+
+``Running`` is never stored: a run is running while an item of a ``work_lease`` row names it, so starting a run
+costs no write. Everything else about a run is read from its row.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class RunPhase(StrEnum):
+    """Where one execution of a task stands."""
+
+    PENDING = "Pending"
+    """In the queue. A worker's lease moves it on to Running."""
+    RUNNING = "Running"
+    """Under a worker's lease. The worker's settle, or the janitor when the lease runs out, moves it on."""
+    WAITING = "Waiting"
+    """Held until a later time without a worker: a retry's back-off. When that is over, a worker's lease moves it on."""
+    SUCCEEDED = "Succeeded"
+    """Final: every step succeeded, was skipped, or failed with ``onError: Continue``."""
+    FAILED = "Failed"
+    """Final: a step failed for good, or the run could not be started."""
+    CANCELLED = "Cancelled"
+    """Final: somebody asked for it, its task was deleted, or a newer run replaced it."""
+    TIMED_OUT = "TimedOut"
+    """Final: the run took longer than its ``timeout``."""
+    PARKED = "Parked"
+    """Final until somebody retries it: its workers died too often while they ran it."""
+
+
+class StepPhase(StrEnum):
+    """Where one step of a run stands."""
+
+    PENDING = "Pending"
+    """Not reached yet; has no row."""
+    RUNNING = "Running"
+    """Under way in a worker; has no row until its result is committed."""
+    WAITING = "Waiting"
+    """Failed in a way that may pass; tried again when its back-off is over."""
+    SUCCEEDED = "Succeeded"
+    """Final: the tool answered, and the answer is committed."""
+    FAILED = "Failed"
+    """Final: the tool failed and no retry is left or would help."""
+    SKIPPED = "Skipped"
+    """Final: its ``if`` was not true."""
+    CANCELLED = "Cancelled"
+    """Final: its run was cancelled while it was waiting."""
+    TIMED_OUT = "TimedOut"
+    """Final: it took longer than its ``timeout`` on the last try it had, or its run's time was over."""
+    UNKNOWN = "Unknown"
+    """Final: its worker was lost while a tool ran that must not be called twice (``idempotent: false``)."""
+
+
+class FireOutcome(StrEnum):
+    """What became of one nominal time of a schedule."""
+
+    FIRED = "Fired"
+    """A run was made for it."""
+    SKIPPED = "Skipped"
+    """No run was made, and the reason is recorded."""
+
+
+class SkipReason(StrEnum):
+    """Why a nominal time was skipped."""
+
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    """It was found later than ``startingDeadlineSeconds`` after its time."""
+    NOT_CAUGHT_UP = "NotCaughtUp"
+    """It was missed, and ``catchUp.policy`` is None."""
+    COALESCED = "Coalesced"
+    """It was missed, and a newer missed time ran in its stead (``catchUp.policy: Latest``)."""
+    CATCH_UP_LIMIT = "CatchUpLimit"
+    """It was missed, and more were missed than ``catchUp.max``."""
+    STILL_RUNNING = "StillRunning"
+    """A run of the task was active and ``concurrencyPolicy`` is Forbid."""
+    NOT_READY = "NotReady"
+    """The task's pipeline or one of its tools was missing, or they or its params were not valid."""
+
+
+class Trigger(StrEnum):
+    """What made a run."""
+
+    SCHEDULE = "schedule"
+    """A nominal time of one of the task's schedules."""
+    MANUAL = "manual"
+    """Somebody asked for it, by the API or the command line."""
+
+
+class Origin(StrEnum):
+    """Where a declared object comes from, and who may therefore edit it."""
+
+    KUBERNETES = "Kubernetes"
+    """A custom resource owns it."""
+    DIRECTORY = "Directory"
+    """A manifest in the directory that ``ordinaut dev`` watches owns it."""
+    API = "API"
+    """It was made through the API and lives in PostgreSQL only."""
+
+
+RUN_TRANSITIONS: Mapping[RunPhase, frozenset[RunPhase]] = {
+    RunPhase.PENDING: frozenset({RunPhase.RUNNING, RunPhase.CANCELLED}),
+    RunPhase.RUNNING: frozenset(
+        {
+            RunPhase.PENDING,
+            RunPhase.WAITING,
+            RunPhase.SUCCEEDED,
+            RunPhase.FAILED,
+            RunPhase.CANCELLED,
+            RunPhase.TIMED_OUT,
+            RunPhase.PARKED,
+        }
+    ),
+    RunPhase.WAITING: frozenset({RunPhase.RUNNING, RunPhase.CANCELLED}),
+    RunPhase.SUCCEEDED: frozenset(),
+    RunPhase.FAILED: frozenset(),
+    RunPhase.CANCELLED: frozenset(),
+    RunPhase.TIMED_OUT: frozenset(),
+    RunPhase.PARKED: frozenset(),
+}
+
+STEP_TRANSITIONS: Mapping[StepPhase, frozenset[StepPhase]] = {
+    StepPhase.PENDING: frozenset({StepPhase.RUNNING, StepPhase.SKIPPED}),
+    StepPhase.RUNNING: frozenset(
+        {
+            StepPhase.PENDING,
+            StepPhase.WAITING,
+            StepPhase.SUCCEEDED,
+            StepPhase.FAILED,
+            StepPhase.TIMED_OUT,
+            StepPhase.UNKNOWN,
+        }
+    ),
+    StepPhase.WAITING: frozenset({StepPhase.RUNNING, StepPhase.CANCELLED, StepPhase.TIMED_OUT}),
+    StepPhase.SUCCEEDED: frozenset(),
+    StepPhase.FAILED: frozenset(),
+    StepPhase.SKIPPED: frozenset(),
+    StepPhase.CANCELLED: frozenset(),
+    StepPhase.TIMED_OUT: frozenset(),
+    StepPhase.UNKNOWN: frozenset(),
+}
+
+FINAL_RUN_PHASES = frozenset(phase for phase, onward in RUN_TRANSITIONS.items() if not onward)
+"""Phases that a run never leaves."""
+
+FINAL_STEP_PHASES = frozenset(phase for phase, onward in STEP_TRANSITIONS.items() if not onward)
+"""Phases that a step never leaves."""

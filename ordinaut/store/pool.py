@@ -1,0 +1,87 @@
+"""
+Connections to PostgreSQL.
+
+Every process opens one pool here and hands single connections to the functions of this package. ``search_path`` is set
+for each connection, so that statements name tables plainly; autocommit is on, so that a transaction is always an explicit
+``async with connection.transaction()``.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool
+
+from ordinaut.store.queries import SQL
+
+Connection = AsyncConnection[tuple[Any, ...]]
+Pool = AsyncConnectionPool[Connection]
+
+SCHEMA = "ordinaut"
+
+set_json_loads(orjson.loads)
+set_json_dumps(orjson.dumps)
+
+
+def connection_options(*, application: str, statement_timeout: timedelta) -> dict[str, Any]:
+    """
+    Return keyword arguments for ``psycopg.connect`` that every connection of Ordinaut shares.
+
+    TCP keepalives and ``tcp_user_timeout`` bound how long a vanished server can hold a connection (some 15 s).
+    """
+    milliseconds = int(statement_timeout.total_seconds() * 1000)
+    return {
+        "autocommit": True,
+        "application_name": f"ordinaut-{application}",
+        "options": f"-c search_path={SCHEMA} -c statement_timeout={milliseconds} -c timezone=UTC"
+        " -c idle_in_transaction_session_timeout=60000",
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+        "prepare_threshold": 1,
+    }
+
+
+@asynccontextmanager
+async def open_pool(
+    url: str, *, application: str, size: int, statement_timeout: timedelta = timedelta(seconds=30)
+) -> AsyncIterator[Pool]:
+    """
+    Open a pool of at most ``size`` connections, without waiting for the first one.
+
+    A process therefore starts, answers ``/healthz`` and says why it is not ready while PostgreSQL is away.
+    """
+    pool: Pool = AsyncConnectionPool(
+        url,
+        kwargs=connection_options(application=application, statement_timeout=statement_timeout),
+        min_size=1,
+        max_size=size,
+        timeout=10,
+        reconnect_timeout=30,
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+        name=application,
+    )
+    await pool.open(wait=False)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def connect(url: str, *, application: str, statement_timeout: timedelta = timedelta(seconds=30)) -> Connection:
+    """Open one connection outside the pool, for LISTEN or a long session lock."""
+    return await AsyncConnection.connect(
+        url, **connection_options(application=application, statement_timeout=statement_timeout)
+    )
+
+
+async def ping(connection: Connection) -> None:
+    """Raise ``psycopg.Error`` unless the database answers."""
+    await connection.execute(SQL["ping"])

@@ -1,0 +1,186 @@
+"""
+Runs and their steps: making, ending and reading them.
+
+The clock makes runs of nominal times, the API makes them by hand; workers end them through ``work.settle``, everybody else
+through :func:`finish`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from psycopg.rows import class_row
+
+from ordinaut.states import RunPhase, StepPhase, Trigger
+from ordinaut.store.pool import Connection
+from ordinaut.store.queries import SQL
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be made. ``exclusive``: its task allows only one at a time."""
+
+    run_id: UUID
+    namespace: str
+    task_id: int
+    revision: bytes
+    priority: int
+    params: Any
+    scheduled_at: datetime | None = None
+    exclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as people and agents see it."""
+
+    run_id: UUID
+    namespace: str
+    task: str
+    task_id: int
+    trigger: str
+    scheduled_at: datetime | None
+    priority: int
+    phase: str
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    params: Any
+    output: Any
+    reason: str | None
+    error: str | None
+    revision: str
+    worker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step's committed result, or its last failure while it waits for a retry."""
+
+    seq: int
+    idx: int
+    step_id: str
+    phase: str
+    attempt: int
+    started_at: datetime
+    finished_at: datetime | None
+    output: Any
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that :func:`finish` ended."""
+
+    run_id: UUID
+    namespace: str
+    task_id: int
+
+
+async def create(connection: Connection, runs: Sequence[NewRun], *, trigger: Trigger) -> None:
+    """Make runs and put them into the queue, as part of the caller's transaction."""
+    if not runs:
+        return
+    await connection.execute(
+        SQL["insert_runs"],
+        {
+            "trigger": trigger.value,
+            "run_ids": [run.run_id for run in runs],
+            "namespaces": [run.namespace for run in runs],
+            "task_ids": [run.task_id for run in runs],
+            "revisions": [run.revision for run in runs],
+            "scheduled": [run.scheduled_at for run in runs],
+            "priorities": [run.priority for run in runs],
+            "params": [orjson.dumps(run.params).decode() for run in runs],
+        },
+    )
+    exclusive = [run for run in runs if run.exclusive]
+    if exclusive:
+        await connection.execute(
+            SQL["insert_active_runs"],
+            {"run_ids": [run.run_id for run in exclusive], "task_ids": [run.task_id for run in exclusive]},
+        )
+    await connection.execute(
+        SQL["enqueue"], {"run_ids": [run.run_id for run in runs], "priorities": [run.priority for run in runs]}
+    )
+    await connection.execute(SQL["notify_work"])
+
+
+async def finish(
+    connection: Connection, run_ids: Sequence[UUID], *, phase: RunPhase, reason: str, error: str
+) -> list[Finished]:
+    """
+    End unfinished runs from outside their worker, as part of the caller's transaction; return those it ended.
+
+    A worker that holds one is told, drops its work and can commit nothing more of it.
+    """
+    if not run_ids:
+        return []
+    cursor = connection.cursor(row_factory=class_row(Finished))
+    await cursor.execute(
+        SQL["finish_runs"], {"run_ids": list(run_ids), "phase": phase.value, "reason": reason, "error": error}
+    )
+    finished = await cursor.fetchall()
+    ended = {"run_ids": [run.run_id for run in finished]}
+    if finished:
+        await connection.execute(SQL["finish_waiting_steps"], {**ended, "phase": StepPhase.CANCELLED.value})
+        await connection.execute(SQL["forget_delayed"], ended)
+        await connection.execute(SQL["delete_active_runs"], ended)
+        for run in finished:
+            await connection.execute(SQL["notify_cancel"], {"run_id": str(run.run_id)})
+    return finished
+
+
+async def unfinished(connection: Connection, *, task_ids: Sequence[int]) -> list[UUID]:
+    """Return all runs of tasks that have not ended."""
+    cursor = await connection.execute(SQL["unfinished_runs_of"], {"task_ids": list(task_ids)})
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def active(connection: Connection, *, task_ids: Sequence[int]) -> list[UUID]:
+    """Return the unfinished runs of tasks that allow only one at a time."""
+    cursor = await connection.execute(SQL["active_runs_of"], {"task_ids": list(task_ids)})
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def get(connection: Connection, *, namespace: str, run_id: UUID) -> Run | None:
+    """Return one run of a namespace."""
+    cursor = connection.cursor(row_factory=class_row(Run))
+    await cursor.execute(SQL["get_run"], {"namespace": namespace, "run_id": run_id})
+    return await cursor.fetchone()
+
+
+async def list_(
+    connection: Connection,
+    *,
+    namespace: str,
+    limit: int,
+    before: UUID | None = None,
+    task: str | None = None,
+    phase: str | None = None,
+    trigger: str | None = None,
+) -> list[Run]:
+    """Return runs of a namespace, newest first, that were made before the run ``before``."""
+    cursor = connection.cursor(row_factory=class_row(Run))
+    await cursor.execute(
+        SQL["list_runs"],
+        {"namespace": namespace, "limit": limit, "before": before, "task": task, "phase": phase, "trigger": trigger},
+    )
+    return await cursor.fetchall()
+
+
+async def steps(connection: Connection, *, run_id: UUID) -> list[Step]:
+    """Return the steps of a run that have a row, in their order."""
+    cursor = connection.cursor(row_factory=class_row(Step))
+    await cursor.execute(SQL["list_steps"], {"run_id": run_id})
+    return await cursor.fetchall()
+
+
+async def names(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID, tuple[str, str, int]]:
+    """Return namespace, task name and task key of runs."""
+    cursor = await connection.execute(SQL["run_names"], {"run_ids": list(run_ids)})
+    return {row[0]: (row[1], row[2], row[3]) for row in await cursor.fetchall()}

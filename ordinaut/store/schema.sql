@@ -1,0 +1,280 @@
+-- The whole schema as all migrations leave it, to be read; a test proves it equal. `ordinaut migrate` applies migrations/.
+
+CREATE SCHEMA ordinaut;
+SET search_path = ordinaut;
+
+-- ---------------------------------------------------------------- declared objects
+
+CREATE TABLE task (
+    task_id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    namespace    text        NOT NULL,
+    name         text        NOT NULL,
+    origin       text        NOT NULL CHECK (origin IN ('Kubernetes', 'Directory', 'API')),
+    uid          text        NOT NULL,
+    generation   bigint      NOT NULL,
+    spec         jsonb       NOT NULL,
+    pipeline_ref text,                                  -- NULL: the pipeline stands in the spec
+    tool_refs    text[]      NOT NULL DEFAULT '{}',     -- tools of a pipeline that stands in the spec
+    invalid      text,                                  -- why the spec can't be used; NULL: it can
+    ready        boolean     NOT NULL DEFAULT false,
+    reason       text        NOT NULL DEFAULT 'Pending',
+    message      text        NOT NULL DEFAULT '',
+    revision     bytea,                                 -- pipeline_revision that the next run will pin
+    params       jsonb       NOT NULL DEFAULT '{}',     -- of the next run: the spec's, with the pipeline's defaults
+    anchor       timestamptz NOT NULL,                  -- DTSTART and interval origin where the spec gives none; never recomputed
+    updated_at   timestamptz NOT NULL DEFAULT now(),
+    deleted_at   timestamptz,                           -- a deleted task stays for the names in its history
+    CHECK (ready = (revision IS NOT NULL))
+);
+CREATE UNIQUE INDEX task_name ON task (namespace, name) WHERE deleted_at IS NULL;
+CREATE INDEX task_pipeline ON task (namespace, pipeline_ref) WHERE deleted_at IS NULL;
+
+CREATE TABLE pipeline (
+    namespace  text        NOT NULL,
+    name       text        NOT NULL,
+    origin     text        NOT NULL CHECK (origin IN ('Kubernetes', 'Directory', 'API')),
+    uid        text        NOT NULL,
+    generation bigint      NOT NULL,
+    spec       jsonb       NOT NULL,
+    tool_refs  text[]      NOT NULL DEFAULT '{}',
+    invalid    text,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (namespace, name)
+);
+
+CREATE TABLE tool (
+    namespace  text        NOT NULL,
+    name       text        NOT NULL,
+    origin     text        NOT NULL CHECK (origin IN ('Kubernetes', 'Directory', 'API')),
+    uid        text        NOT NULL,
+    generation bigint      NOT NULL,
+    spec       jsonb       NOT NULL,
+    invalid    text,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (namespace, name)
+);
+
+-- What a run executes, immutable and named by its content: editing a pipeline makes another row.
+CREATE TABLE pipeline_revision (
+    digest     bytea       PRIMARY KEY,
+    body       jsonb       NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- ---------------------------------------------------------------- time
+
+-- Narrow and hot: firing rewrites this row, not the wide one of the task.
+CREATE TABLE task_clock (
+    task_id      bigint      PRIMARY KEY REFERENCES task ON DELETE CASCADE,
+    schedule_key bytea       NOT NULL,  -- digest of everything that decides the nominal times
+    evaluated_at timestamptz NOT NULL,  -- each nominal time up to here is in the ledger
+    as_of        timestamptz,           -- while a backlog is decided in parts: when it was found
+    kept         int         NOT NULL DEFAULT 0,  -- of that backlog: how many times fired so far
+    next_fire_at timestamptz,           -- NULL: suspended, or no time is left
+    tzdata       text        NOT NULL   -- version of the time zone data that next_fire_at was computed with
+);
+CREATE INDEX task_clock_due ON task_clock (next_fire_at) WHERE next_fire_at IS NOT NULL;
+
+-- The ledger. Law: nominal times up to evaluated_at = fired + skipped.
+CREATE TABLE fire (
+    task_id      bigint      NOT NULL,
+    scheduled_at timestamptz NOT NULL,
+    outcome      text        NOT NULL CHECK (outcome IN ('Fired', 'Skipped')),
+    reason       text        CHECK (reason IN ('DeadlineExceeded', 'NotCaughtUp', 'Coalesced', 'CatchUpLimit',
+                                               'StillRunning', 'NotReady')),
+    run_id       uuid,
+    decided_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (task_id, scheduled_at),
+    CHECK ((outcome = 'Fired') = (run_id IS NOT NULL)),
+    CHECK ((outcome = 'Skipped') = (reason IS NOT NULL))
+);
+
+-- ---------------------------------------------------------------- history
+
+-- The smallest UUIDv7 of an instant: partitions are ranges of run_id itself, so that the key stays run_id and look-ups prune.
+CREATE FUNCTION uuid7_floor(instant timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex(floor(extract(epoch FROM instant) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+$$;
+
+-- No index mentions phase, and the pages are filled to 40 %: the one update of a run stays HOT.
+CREATE TABLE run (
+    run_id       uuid        PRIMARY KEY,
+    namespace    text        NOT NULL,
+    task_id      bigint      NOT NULL,
+    revision     bytea       NOT NULL,
+    trigger      text        NOT NULL CHECK (trigger IN ('schedule', 'manual')),
+    scheduled_at timestamptz,
+    priority     smallint    NOT NULL CHECK (priority BETWEEN 0 AND 9),
+    phase        text        NOT NULL DEFAULT 'Pending'
+                             CHECK (phase IN ('Pending', 'Waiting', 'Succeeded', 'Failed', 'Cancelled', 'TimedOut', 'Parked')),
+    attempt      smallint    NOT NULL DEFAULT 1,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    started_at   timestamptz,
+    finished_at  timestamptz,
+    params       jsonb       NOT NULL DEFAULT '{}',
+    output       jsonb,
+    reason       text,
+    error        text,
+    CHECK ((finished_at IS NOT NULL) = (phase IN ('Succeeded', 'Failed', 'Cancelled', 'TimedOut', 'Parked')))
+) PARTITION BY RANGE (run_id);
+CREATE INDEX run_task ON run (task_id, run_id);
+CREATE INDEX run_namespace ON run (namespace, run_id);
+
+CREATE TABLE step (
+    run_id      uuid        NOT NULL,
+    seq         smallint    NOT NULL,
+    idx         int         NOT NULL DEFAULT 0,
+    step_id     text        NOT NULL,
+    phase       text        NOT NULL
+                            CHECK (phase IN ('Waiting', 'Succeeded', 'Failed', 'Skipped', 'Cancelled', 'TimedOut', 'Unknown')),
+    attempt     smallint    NOT NULL DEFAULT 1,
+    started_at  timestamptz NOT NULL,
+    finished_at timestamptz,
+    output      jsonb,
+    error       text,
+    tool_digest bytea,
+    PRIMARY KEY (run_id, seq, idx),
+    CHECK ((finished_at IS NULL) = (phase = 'Waiting'))
+) PARTITION BY RANGE (run_id);
+
+-- Rows of a day that nobody made a partition for; should stay empty (the janitor makes partitions days ahead).
+CREATE TABLE run_rest PARTITION OF run DEFAULT WITH (fillfactor = 40);
+CREATE TABLE step_rest PARTITION OF step DEFAULT;
+
+-- ---------------------------------------------------------------- the queue
+
+-- Claimable work only. `urgency` is 9 - priority, so that one ascending key orders everything.
+CREATE TABLE due_work (
+    id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    queue      smallint    NOT NULL DEFAULT 0,
+    urgency    smallint    NOT NULL CHECK (urgency BETWEEN 0 AND 9),
+    due_at     timestamptz NOT NULL DEFAULT now(),
+    attempt    smallint    NOT NULL DEFAULT 1,      -- which delivery of the run the next lease is
+    run_id     uuid        NOT NULL,
+    started_at timestamptz                          -- when the run's first delivery began; NULL: it never has
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX due_work_ready ON due_work (queue, urgency, due_at, id);
+
+-- Work that may not start before due_at; moved to due_work when it is due.
+CREATE TABLE delayed_work (
+    id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    queue      smallint    NOT NULL DEFAULT 0,
+    urgency    smallint    NOT NULL CHECK (urgency BETWEEN 0 AND 9),
+    due_at     timestamptz NOT NULL,
+    attempt    smallint    NOT NULL DEFAULT 1,
+    run_id     uuid        NOT NULL,
+    started_at timestamptz
+);
+CREATE INDEX delayed_work_due ON delayed_work (due_at);
+CREATE UNIQUE INDEX delayed_work_run ON delayed_work (run_id);
+
+CREATE TYPE work_item AS (
+    id         bigint,
+    queue      smallint,
+    urgency    smallint,
+    due_at     timestamptz,
+    attempt    smallint,
+    run_id     uuid,
+    started_at timestamptz
+);
+
+-- One row per leased batch. Its key is the fencing token: exactly one of settle and reaper gets the row.
+CREATE TABLE work_lease (
+    lease_id     bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    worker       text        NOT NULL,
+    leased_at    timestamptz NOT NULL DEFAULT now(),
+    leased_until timestamptz NOT NULL,
+    items        work_item[] NOT NULL
+);
+CREATE INDEX work_lease_until ON work_lease (leased_until);
+
+-- Unfinished runs of tasks that allow only one at a time (concurrencyPolicy Forbid or Replace).
+CREATE TABLE active_run (
+    run_id  uuid   PRIMARY KEY,
+    task_id bigint NOT NULL
+);
+CREATE INDEX active_run_task ON active_run (task_id);
+
+-- Which runs are running, under whom, and since when.
+CREATE VIEW leased_work AS
+    SELECT item.run_id, lease.lease_id, lease.worker, coalesce(item.started_at, lease.leased_at) AS started_at
+    FROM work_lease lease CROSS JOIN unnest(lease.items) item;
+
+-- Every unfinished run: each is in exactly one of the three tables in any snapshot.
+CREATE VIEW live_work AS
+    SELECT run_id FROM due_work UNION ALL SELECT run_id FROM delayed_work UNION ALL SELECT run_id FROM leased_work;
+
+-- Claimable work, for autoscalers and the depth metric.
+CREATE FUNCTION claimable(for_queue smallint DEFAULT 0) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT count(*) FROM ordinaut.due_work WHERE queue = for_queue
+$$;
+
+-- ---------------------------------------------------------------- events out
+
+-- One compact row per transaction that changed something; the relay expands it and moves it to event_log.
+CREATE TABLE outbox (
+    id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    events     json        NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+
+CREATE TABLE event_log (
+    created_at timestamptz NOT NULL,
+    id         bigint      NOT NULL,
+    events     json        NOT NULL,
+    PRIMARY KEY (created_at, id)
+) PARTITION BY RANGE (created_at);
+CREATE TABLE event_log_rest PARTITION OF event_log DEFAULT;
+
+CREATE TABLE audit (
+    id        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at        timestamptz NOT NULL DEFAULT now(),
+    actor     text        NOT NULL,
+    verb      text        NOT NULL,
+    namespace text        NOT NULL,
+    object    text        NOT NULL,
+    decision  text        NOT NULL CHECK (decision IN ('Allowed', 'Denied')),
+    detail    jsonb
+);
+
+-- ---------------------------------------------------------------- partitions
+
+-- Make the day partitions from first_day to last_day (UTC) that don't exist yet; returns how many were made.
+CREATE FUNCTION ensure_partitions(first_day date, last_day date) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    day   date;
+    since timestamptz;
+    until timestamptz;
+    made  int := 0;
+BEGIN
+    FOR day IN SELECT generate_series(first_day, last_day, interval '1 day')::date LOOP
+        CONTINUE WHEN to_regclass(format('ordinaut.run_%s', to_char(day, 'YYYYMMDD'))) IS NOT NULL;
+        since := day::timestamp AT TIME ZONE 'UTC';
+        until := (day + 1)::timestamp AT TIME ZONE 'UTC';
+        EXECUTE format('CREATE TABLE ordinaut.run_%s PARTITION OF ordinaut.run FOR VALUES FROM (%L) TO (%L) WITH (fillfactor = 40)',
+                       to_char(day, 'YYYYMMDD'), ordinaut.uuid7_floor(since), ordinaut.uuid7_floor(until));
+        EXECUTE format('CREATE TABLE ordinaut.step_%s PARTITION OF ordinaut.step FOR VALUES FROM (%L) TO (%L)',
+                       to_char(day, 'YYYYMMDD'), ordinaut.uuid7_floor(since), ordinaut.uuid7_floor(until));
+        EXECUTE format('CREATE TABLE ordinaut.event_log_%s PARTITION OF ordinaut.event_log FOR VALUES FROM (%L) TO (%L)',
+                       to_char(day, 'YYYYMMDD'), since, until);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END $$;
+
+-- Drop the day partitions of `parent` that end at or before `oldest` (UTC); returns how many were dropped.
+CREATE FUNCTION drop_partitions(parent text, oldest date) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    partition text;
+    dropped   int := 0;
+BEGIN
+    FOR partition IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = to_regclass('ordinaut.' || quote_ident(parent))
+          AND c.relname ~ '_[0-9]{8}$' AND right(c.relname, 8) < to_char(oldest, 'YYYYMMDD')
+    LOOP
+        EXECUTE format('DROP TABLE ordinaut.%I', partition);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END $$;

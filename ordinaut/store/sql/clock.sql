@@ -1,0 +1,52 @@
+-- claim_due_tasks --
+-- Tasks with a nominal time that has come, locked until the firing transaction ends; others skip them.
+SELECT c.task_id, c.evaluated_at, c.as_of, c.kept, c.next_fire_at, t.namespace, t.name, t.spec, t.params, t.anchor, t.revision,
+       EXISTS (SELECT FROM active_run a WHERE a.task_id = c.task_id) AS busy, now() AS now
+FROM task_clock c JOIN task t USING (task_id)
+WHERE c.next_fire_at <= now()
+ORDER BY c.next_fire_at
+LIMIT %(limit)s
+FOR UPDATE OF c SKIP LOCKED;
+
+-- advance_clocks --
+-- Each nominal time up to evaluated_at is in the ledger now.
+UPDATE task_clock c SET evaluated_at = x.evaluated_at, as_of = x.as_of, kept = x.kept, next_fire_at = x.next_fire_at, tzdata = %(tzdata)s
+FROM unnest(%(task_ids)s::bigint[], %(evaluated)s::timestamptz[], %(as_of)s::timestamptz[], %(kept)s::int[], %(next_fires)s::timestamptz[])
+     AS x (task_id, evaluated_at, as_of, kept, next_fire_at)
+WHERE c.task_id = x.task_id;
+
+-- insert_fires --
+-- The ledger. Its key is the second lock: only what it returns may get a run.
+INSERT INTO fire (task_id, scheduled_at, outcome, reason, run_id)
+SELECT * FROM unnest(%(task_ids)s::bigint[], %(scheduled)s::timestamptz[], %(outcomes)s::text[], %(reasons)s::text[], %(run_ids)s::uuid[])
+ON CONFLICT DO NOTHING
+RETURNING task_id, scheduled_at;
+
+-- due_seconds --
+-- The distinct seconds until the horizon in which something becomes due.
+SELECT DISTINCT date_trunc('second', due) AS due FROM (
+    SELECT next_fire_at FROM task_clock WHERE next_fire_at <= now() + %(horizon)s::interval
+    UNION ALL SELECT due_at FROM delayed_work WHERE due_at <= now() + %(horizon)s::interval
+) AS soon (due)
+ORDER BY due;
+
+-- database_time --
+-- The one clock that counts.
+SELECT now();
+
+-- lock_task --
+-- A task that is about to be run by hand, locked against its own clock.
+SELECT t.task_id, t.namespace, t.name, t.spec, t.ready, t.reason, t.message, t.revision, now() AS now,
+       EXISTS (SELECT FROM active_run a WHERE a.task_id = t.task_id) AS busy
+FROM task t JOIN task_clock c USING (task_id)
+WHERE t.namespace = %(namespace)s AND t.name = %(name)s AND t.deleted_at IS NULL
+FOR UPDATE OF c;
+
+-- stale_clocks --
+-- Tasks whose next time was computed with other time zone data.
+SELECT task_id FROM task_clock WHERE tzdata <> %(tzdata)s ORDER BY task_id LIMIT %(limit)s;
+
+-- lock_clocks --
+-- The clocks of these tasks, locked, with what their next time is computed from.
+SELECT c.task_id, c.evaluated_at, c.as_of, c.kept, c.next_fire_at, t.spec, t.anchor
+FROM task_clock c JOIN task t USING (task_id) WHERE c.task_id = ANY(%(task_ids)s) ORDER BY c.task_id FOR UPDATE OF c;

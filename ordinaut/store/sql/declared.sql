@@ -1,0 +1,170 @@
+-- lock_namespace --
+-- One declaring transaction per namespace at a time: a task and the pipeline it names must not miss each other.
+SELECT pg_advisory_xact_lock(hashtextextended('ordinaut.declare:' || %(namespace)s, 0));
+
+-- upsert_tasks --
+-- Take over what is newer; returns the tasks that were made or changed. An unchanged object writes nothing.
+INSERT INTO task AS t (namespace, name, origin, uid, generation, spec, pipeline_ref, tool_refs, invalid, anchor, reason)
+SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.pipeline_ref, x.tool_refs, x.invalid,
+       coalesce(x.created_at, now()), 'Pending'
+FROM jsonb_to_recordset(%(objects)s::jsonb) AS x (namespace text, name text, uid text, generation bigint, spec jsonb,
+     pipeline_ref text, tool_refs text[], invalid text, created_at timestamptz)
+ORDER BY x.namespace, x.name
+ON CONFLICT (namespace, name) WHERE deleted_at IS NULL DO UPDATE SET
+    uid = excluded.uid, spec = excluded.spec, pipeline_ref = excluded.pipeline_ref, tool_refs = excluded.tool_refs,
+    invalid = excluded.invalid, updated_at = now(),
+    generation = CASE WHEN excluded.origin = 'Kubernetes' THEN excluded.generation
+                      WHEN t.spec <> excluded.spec THEN t.generation + 1 ELSE t.generation END
+WHERE t.origin = excluded.origin
+  AND (t.uid <> excluded.uid OR t.invalid IS DISTINCT FROM excluded.invalid
+       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation ELSE t.spec <> excluded.spec END)
+RETURNING t.namespace, t.name;
+
+-- upsert_pipelines --
+-- As upsert_tasks.
+INSERT INTO pipeline AS t (namespace, name, origin, uid, generation, spec, tool_refs, invalid)
+SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.tool_refs, x.invalid
+FROM jsonb_to_recordset(%(objects)s::jsonb) AS x (namespace text, name text, uid text, generation bigint, spec jsonb,
+     tool_refs text[], invalid text)
+ORDER BY x.namespace, x.name
+ON CONFLICT (namespace, name) DO UPDATE SET
+    uid = excluded.uid, spec = excluded.spec, tool_refs = excluded.tool_refs, invalid = excluded.invalid, updated_at = now(),
+    generation = CASE WHEN excluded.origin = 'Kubernetes' THEN excluded.generation
+                      WHEN t.spec <> excluded.spec THEN t.generation + 1 ELSE t.generation END
+WHERE t.origin = excluded.origin
+  AND (t.uid <> excluded.uid OR t.invalid IS DISTINCT FROM excluded.invalid
+       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation ELSE t.spec <> excluded.spec END)
+RETURNING t.namespace, t.name;
+
+-- upsert_tools --
+-- As upsert_tasks.
+INSERT INTO tool AS t (namespace, name, origin, uid, generation, spec, invalid)
+SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.invalid
+FROM jsonb_to_recordset(%(objects)s::jsonb) AS x (namespace text, name text, uid text, generation bigint, spec jsonb, invalid text)
+ORDER BY x.namespace, x.name
+ON CONFLICT (namespace, name) DO UPDATE SET
+    uid = excluded.uid, spec = excluded.spec, invalid = excluded.invalid, updated_at = now(),
+    generation = CASE WHEN excluded.origin = 'Kubernetes' THEN excluded.generation
+                      WHEN t.spec <> excluded.spec THEN t.generation + 1 ELSE t.generation END
+WHERE t.origin = excluded.origin
+  AND (t.uid <> excluded.uid OR t.invalid IS DISTINCT FROM excluded.invalid
+       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation ELSE t.spec <> excluded.spec END)
+RETURNING t.namespace, t.name;
+
+-- name_owners --
+-- Who owns each of these names now.
+SELECT x.kind, x.namespace, x.name, coalesce(t.origin, p.origin, o.origin), coalesce(t.uid, p.uid, o.uid)
+FROM jsonb_to_recordset(%(names)s::jsonb) AS x (kind text, namespace text, name text)
+LEFT JOIN task t ON x.kind = 'Task' AND t.namespace = x.namespace AND t.name = x.name AND t.deleted_at IS NULL
+LEFT JOIN pipeline p ON x.kind = 'Pipeline' AND p.namespace = x.namespace AND p.name = x.name
+LEFT JOIN tool o ON x.kind = 'Tool' AND o.namespace = x.namespace AND o.name = x.name
+WHERE coalesce(t.origin, p.origin, o.origin) IS NOT NULL;
+
+-- delete_tasks --
+-- Turn tasks into names for their history; by uid, so that a re-created one is safe.
+WITH gone AS (
+    UPDATE task t SET deleted_at = now(), ready = false, reason = 'Deleted', message = '', revision = NULL
+    FROM jsonb_to_recordset(%(names)s::jsonb) AS x (namespace text, name text, uid text)
+    WHERE t.namespace = x.namespace AND t.name = x.name AND t.uid = x.uid AND t.deleted_at IS NULL AND t.origin = %(origin)s
+    RETURNING t.task_id, t.namespace, t.name
+), stopped AS (
+    DELETE FROM task_clock WHERE task_id IN (SELECT task_id FROM gone)
+)
+SELECT task_id, namespace, name FROM gone;
+
+-- task_ids_named --
+-- Row keys of live tasks.
+SELECT t.task_id, t.namespace, t.name
+FROM jsonb_to_recordset(%(names)s::jsonb) AS x (namespace text, name text)
+JOIN task t ON t.namespace = x.namespace AND t.name = x.name AND t.deleted_at IS NULL;
+
+-- delete_pipelines --
+-- Runs under way keep their revision.
+DELETE FROM pipeline t USING jsonb_to_recordset(%(names)s::jsonb) AS x (namespace text, name text, uid text)
+WHERE t.namespace = x.namespace AND t.name = x.name AND t.uid = x.uid AND t.origin = %(origin)s
+RETURNING t.namespace, t.name;
+
+-- delete_tools --
+-- A run that reaches a step of a deleted tool fails.
+DELETE FROM tool t USING jsonb_to_recordset(%(names)s::jsonb) AS x (namespace text, name text, uid text)
+WHERE t.namespace = x.namespace AND t.name = x.name AND t.uid = x.uid AND t.origin = %(origin)s
+RETURNING t.namespace, t.name;
+
+-- declared_uids --
+-- Everything that a source has declared, for the comparison with what the source has now.
+SELECT 'Task', namespace, name, uid, generation FROM task WHERE origin = %(origin)s AND deleted_at IS NULL
+UNION ALL SELECT 'Pipeline', namespace, name, uid, generation FROM pipeline WHERE origin = %(origin)s
+UNION ALL SELECT 'Tool', namespace, name, uid, generation FROM tool WHERE origin = %(origin)s;
+
+-- dependent_tasks --
+-- The tasks whose readiness depends on these pipelines or tools.
+SELECT t.task_id FROM task t
+LEFT JOIN pipeline p ON p.namespace = t.namespace AND p.name = t.pipeline_ref
+WHERE t.deleted_at IS NULL AND t.namespace = ANY(%(namespaces)s)
+  AND (t.namespace || '/' || t.pipeline_ref = ANY(%(pipelines)s)
+       OR EXISTS (SELECT FROM unnest(t.tool_refs || coalesce(p.tool_refs, '{}')) AS used (name)
+                  WHERE t.namespace || '/' || used.name = ANY(%(tools)s)));
+
+-- tasks_to_resolve --
+-- What the readiness and the clock of these tasks are decided from.
+SELECT t.task_id, t.namespace, t.name, t.spec, t.pipeline_ref, t.tool_refs, t.invalid, t.anchor, t.ready, t.reason, t.message,
+       t.revision, t.params, c.schedule_key, c.next_fire_at, c.evaluated_at, now() AS now
+FROM task t LEFT JOIN task_clock c USING (task_id)
+WHERE t.task_id = ANY(%(task_ids)s) AND t.deleted_at IS NULL
+ORDER BY t.task_id
+FOR UPDATE OF t;
+
+-- pipelines_named --
+-- The pipelines that these tasks refer to.
+SELECT namespace, name, spec, tool_refs, invalid FROM pipeline
+WHERE namespace = ANY(%(namespaces)s) AND namespace || '/' || name = ANY(%(names)s);
+
+-- tools_named --
+-- Which of these tools exist, and whether they can be used.
+SELECT namespace, name, invalid FROM tool
+WHERE namespace = ANY(%(namespaces)s) AND namespace || '/' || name = ANY(%(names)s);
+
+-- insert_revisions --
+-- Keep what runs will pin; equal content is one row.
+INSERT INTO pipeline_revision (digest, body)
+SELECT x.digest, x.body::jsonb FROM unnest(%(digests)s::bytea[], %(bodies)s::text[]) AS x (digest, body)
+ORDER BY x.digest
+ON CONFLICT (digest) DO NOTHING;
+
+-- set_readiness --
+-- Record whether tasks can run, and what.
+UPDATE task t SET ready = x.revision IS NOT NULL, reason = x.reason, message = x.message, revision = x.revision,
+       params = x.params::jsonb
+FROM unnest(%(task_ids)s::bigint[], %(reasons)s::text[], %(messages)s::text[], %(revisions)s::bytea[], %(params)s::text[])
+     AS x (task_id, reason, message, revision, params)
+WHERE t.task_id = x.task_id;
+
+-- set_clocks --
+-- Start the clock of tasks anew; nominal times up to evaluated_at belong to the past and are never fired.
+INSERT INTO task_clock AS c (task_id, schedule_key, evaluated_at, next_fire_at, tzdata)
+SELECT x.task_id, x.schedule_key, x.evaluated_at, x.next_fire_at, %(tzdata)s
+FROM unnest(%(task_ids)s::bigint[], %(schedule_keys)s::bytea[], %(evaluated)s::timestamptz[], %(next_fires)s::timestamptz[])
+     AS x (task_id, schedule_key, evaluated_at, next_fire_at)
+ORDER BY x.task_id
+ON CONFLICT (task_id) DO UPDATE SET
+    schedule_key = excluded.schedule_key, next_fire_at = excluded.next_fire_at, tzdata = excluded.tzdata,
+    evaluated_at = greatest(c.evaluated_at, excluded.evaluated_at), as_of = NULL, kept = 0;
+
+-- track_active_runs --
+-- Unfinished runs of tasks that from now on allow only one at a time.
+INSERT INTO active_run (run_id, task_id)
+SELECT r.run_id, r.task_id FROM live_work w JOIN run r USING (run_id)
+WHERE r.task_id = ANY(%(task_ids)s) AND r.finished_at IS NULL
+ON CONFLICT DO NOTHING;
+
+-- revision_body --
+-- What a run executes.
+SELECT body FROM pipeline_revision WHERE digest = %(digest)s;
+
+-- tool_spec --
+-- A tool as it is at the start of a step.
+SELECT spec, invalid FROM tool WHERE namespace = %(namespace)s AND name = %(name)s;
+
+-- notify_clock --
+-- Wake the clocks: a next fire time has changed.
+SELECT pg_notify('ordinaut_clock', '');

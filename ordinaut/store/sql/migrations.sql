@@ -1,0 +1,48 @@
+-- ping --
+-- Whether the database answers.
+SELECT 1;
+
+-- migration_table_exists --
+-- Whether the database has ever been migrated.
+SELECT to_regclass('ordinaut.schema_migration') IS NOT NULL;
+
+-- create_migration_table --
+-- Where applied migrations are remembered.
+CREATE TABLE IF NOT EXISTS ordinaut.schema_migration (
+    version    int         PRIMARY KEY,
+    name       text        NOT NULL,
+    checksum   bytea       NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- applied_migrations --
+-- What has been applied.
+SELECT version, checksum FROM ordinaut.schema_migration ORDER BY version;
+
+-- record_migration --
+-- Remember a migration, in the transaction that applied it.
+INSERT INTO ordinaut.schema_migration (version, name, checksum) VALUES (%(version)s, %(name)s, %(checksum)s);
+
+-- limit_migration_locks --
+-- Never queue behind a long transaction while all others queue behind the migration.
+SELECT set_config('lock_timeout', '4s', true), set_config('statement_timeout', '60s', true);
+
+-- lock_migrations --
+-- One migrating process at a time.
+SELECT pg_advisory_lock(%(key)s);
+
+-- unlock_migrations --
+-- Let the next one in.
+SELECT pg_advisory_unlock(%(key)s);
+
+-- ensure_partitions --
+-- Make the day partitions from yesterday to some days ahead.
+SELECT ordinaut.ensure_partitions((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + %(days_ahead)s::int);
+
+-- drop_history --
+-- Drop the day partitions of a table that lie wholly before the retained days.
+SELECT ordinaut.drop_partitions(%(parent)s, (now() AT TIME ZONE 'UTC')::date - %(days)s::int);
+
+-- stray_history --
+-- Rows in the partitions of last resort: a partition was missing when they were written.
+SELECT (SELECT count(*) FROM ordinaut.run_rest) + (SELECT count(*) FROM ordinaut.step_rest);

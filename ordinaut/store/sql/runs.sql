@@ -1,0 +1,98 @@
+-- insert_runs --
+-- New runs, pending.
+INSERT INTO run (run_id, namespace, task_id, revision, trigger, scheduled_at, priority, params)
+SELECT x.run_id, x.namespace, x.task_id, x.revision, %(trigger)s, x.scheduled_at, x.priority, x.params::jsonb
+FROM unnest(%(run_ids)s::uuid[], %(namespaces)s::text[], %(task_ids)s::bigint[], %(revisions)s::bytea[],
+            %(scheduled)s::timestamptz[], %(priorities)s::smallint[], %(params)s::text[])
+     AS x (run_id, namespace, task_id, revision, scheduled_at, priority, params);
+
+-- insert_active_runs --
+-- Remember the unfinished runs of tasks that allow only one.
+INSERT INTO active_run (run_id, task_id) SELECT * FROM unnest(%(run_ids)s::uuid[], %(task_ids)s::bigint[]);
+
+-- delete_active_runs --
+-- These runs have ended.
+DELETE FROM active_run WHERE run_id = ANY(%(run_ids)s);
+
+-- active_runs_of --
+-- The unfinished runs of a task that allows only one.
+SELECT run_id FROM active_run WHERE task_id = ANY(%(task_ids)s) ORDER BY run_id;
+
+-- enqueue --
+-- Make runs claimable.
+INSERT INTO due_work (queue, urgency, attempt, run_id, started_at, due_at)
+SELECT 0, 9 - x.priority, 1, x.run_id, NULL, now() FROM unnest(%(run_ids)s::uuid[], %(priorities)s::smallint[]) AS x (run_id, priority);
+
+-- notify_work --
+-- Wake the workers of a queue: one notification a transaction.
+SELECT pg_notify('ordinaut_work', '0');
+
+-- finish_runs --
+-- Move unfinished runs to a final phase from outside their worker; returns those that were unfinished.
+UPDATE run r SET phase = %(phase)s, reason = %(reason)s, error = %(error)s, finished_at = now(),
+       started_at = coalesce(r.started_at, (SELECT w.started_at FROM leased_work w WHERE w.run_id = r.run_id))
+FROM (SELECT run_id FROM run WHERE run_id = ANY(%(run_ids)s) ORDER BY run_id FOR NO KEY UPDATE) AS held
+WHERE r.run_id = held.run_id AND r.finished_at IS NULL
+RETURNING r.run_id, r.namespace, r.task_id;
+
+-- finish_waiting_steps --
+-- A run that ended while a step waited for its retry ends that step too.
+UPDATE step SET phase = %(phase)s, finished_at = now() WHERE run_id = ANY(%(run_ids)s) AND finished_at IS NULL;
+
+-- forget_delayed --
+-- Runs that ended while they waited need not be woken.
+DELETE FROM delayed_work WHERE run_id = ANY(%(run_ids)s);
+
+-- notify_cancel --
+-- Tell the workers that a run they may hold has ended; their heartbeat is the back-stop.
+SELECT pg_notify('ordinaut_cancel', %(run_id)s);
+
+-- unfinished_runs_of --
+-- All runs of these tasks that have not ended.
+SELECT r.run_id FROM live_work w JOIN run r USING (run_id) WHERE r.task_id = ANY(%(task_ids)s) AND r.finished_at IS NULL
+ORDER BY r.run_id;
+
+-- run_names --
+-- Whose runs these are.
+SELECT r.run_id, r.namespace, t.name, r.task_id FROM unnest(%(run_ids)s::uuid[]) AS x (run_id)
+JOIN run r USING (run_id) JOIN task t USING (task_id);
+
+-- get_run --
+-- One run; `phase` says Running while a lease holds it.
+SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
+       CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
+       r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
+       r.params, r.output, r.reason, r.error, encode(r.revision, 'hex') AS revision, w.worker
+FROM run r JOIN task t USING (task_id)
+LEFT JOIN leased_work w ON w.run_id = r.run_id
+WHERE r.run_id = %(run_id)s AND r.namespace = %(namespace)s;
+
+-- list_runs --
+-- Runs of a namespace, newest first, after a cursor; optionally of one task name, phase or trigger.
+SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
+       CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
+       r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
+       r.params, r.output, r.reason, r.error, encode(r.revision, 'hex') AS revision, w.worker
+FROM run r JOIN task t USING (task_id) LEFT JOIN leased_work w ON w.run_id = r.run_id
+WHERE r.namespace = %(namespace)s
+  AND (%(before)s::uuid IS NULL OR r.run_id < %(before)s)
+  AND (%(task)s::text IS NULL OR r.task_id IN (SELECT task_id FROM task WHERE namespace = %(namespace)s AND name = %(task)s))
+  AND (%(phase)s::text IS NULL
+       OR CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END = %(phase)s)
+  AND (%(trigger)s::text IS NULL OR r.trigger = %(trigger)s)
+ORDER BY r.run_id DESC
+LIMIT %(limit)s;
+
+-- list_steps --
+-- The steps of a run that have a row, in their order.
+SELECT seq, idx, step_id, phase, attempt, started_at, finished_at, output, error
+FROM step WHERE run_id = %(run_id)s ORDER BY seq, idx;
+
+-- list_fires --
+-- The ledger of a task, newest first, before a cursor.
+SELECT f.scheduled_at, f.outcome, f.reason, f.run_id, f.decided_at
+FROM fire f JOIN task t USING (task_id)
+WHERE t.namespace = %(namespace)s AND t.name = %(name)s AND t.deleted_at IS NULL
+  AND (%(before)s::timestamptz IS NULL OR f.scheduled_at < %(before)s)
+ORDER BY f.scheduled_at DESC
+LIMIT %(limit)s;

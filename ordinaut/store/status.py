@@ -1,0 +1,167 @@
+"""
+Reading what is known of tasks, pipelines and tools: for their status in Kubernetes and for the API.
+
+The status writer and the API read the same rows, so that ``kubectl get`` and ``ordinaut get`` tell the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from ordinaut.states import Origin
+from ordinaut.store.declared import Kind
+from ordinaut.store.pool import Connection
+from ordinaut.store.queries import SQL
+
+MAX_NOTIFICATION = 7000
+"""Bytes of a NOTIFY payload that are surely taken (PostgreSQL's limit is 8000)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """Everything that a task's status is made of. The ``run_…`` fields are the latest run's, None before the first."""
+
+    task_id: int
+    namespace: str
+    name: str
+    origin: str
+    uid: str
+    generation: int
+    updated_at: datetime
+    spec: dict[str, Any]
+    anchor: datetime
+    invalid: str | None
+    ready: bool
+    reason: str
+    message: str
+    next_fire_at: datetime | None
+    tzdata: str | None
+    evaluated_at: datetime | None
+    last_schedule_at: datetime | None
+    active: int
+    run_id: UUID | None
+    run_phase: str | None
+    run_trigger: str | None
+    run_scheduled_at: datetime | None
+    run_created_at: datetime | None
+    run_started_at: datetime | None
+    run_finished_at: datetime | None
+    run_reason: str | None
+    last_success_at: datetime | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStatus:
+    """What a pipeline's status is made of; ``missing_tools`` are missing or not valid."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    invalid: str | None
+    missing_tools: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStatus:
+    """What a tool's status is made of."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    invalid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredRow:
+    """A pipeline or tool as the API shows it."""
+
+    namespace: str
+    name: str
+    origin: str
+    uid: str
+    generation: int
+    spec: dict[str, Any]
+    invalid: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """One line of the ledger."""
+
+    scheduled_at: datetime
+    outcome: str
+    reason: str | None
+    run_id: UUID | None
+    decided_at: datetime
+
+
+async def tasks(connection: Connection, task_ids: Sequence[int]) -> list[TaskRow]:
+    """Return what is known of live tasks, in no order."""
+    cursor = connection.cursor(row_factory=class_row(TaskRow))
+    await cursor.execute(SQL["task_statuses"], {"task_ids": list(task_ids)})
+    return await cursor.fetchall()
+
+
+async def task_ids(connection: Connection, *, origin: Origin) -> list[int]:
+    """Return all live tasks of an origin, for a sweep."""
+    cursor = await connection.execute(SQL["task_ids_of"], {"origin": origin.value})
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def pipelines(connection: Connection, *, origin: Origin) -> list[PipelineStatus]:
+    """Return what the pipelines of an origin should say."""
+    cursor = connection.cursor(row_factory=class_row(PipelineStatus))
+    await cursor.execute(SQL["pipeline_statuses"], {"origin": origin.value})
+    return await cursor.fetchall()
+
+
+async def tools(connection: Connection, *, origin: Origin) -> list[ToolStatus]:
+    """Return what the tools of an origin should say."""
+    cursor = connection.cursor(row_factory=class_row(ToolStatus))
+    await cursor.execute(SQL["tool_statuses"], {"origin": origin.value})
+    return await cursor.fetchall()
+
+
+async def list_tasks(
+    connection: Connection, *, namespace: str, limit: int, after: str | None = None, name: str | None = None
+) -> list[TaskRow]:
+    """Return tasks of a namespace by name, from the one after ``after``; with ``name`` only that one."""
+    cursor = await connection.execute(
+        SQL["list_task_ids"], {"namespace": namespace, "limit": limit, "after": after, "name": name}
+    )
+    found = await tasks(connection, [row[0] for row in await cursor.fetchall()])
+    return sorted(found, key=lambda row: row.name)
+
+
+async def list_declared(
+    connection: Connection, kind: Kind, *, namespace: str, limit: int, after: str | None = None, name: str | None = None
+) -> list[DeclaredRow]:
+    """Return pipelines or tools of a namespace by name, as :func:`list_tasks`."""
+    cursor = connection.cursor(row_factory=class_row(DeclaredRow))
+    await cursor.execute(
+        SQL["list_declared"], {"kind": kind, "namespace": namespace, "limit": limit, "after": after, "name": name}
+    )
+    return await cursor.fetchall()
+
+
+async def fires(
+    connection: Connection, *, namespace: str, name: str, limit: int, before: datetime | None = None
+) -> list[Fire]:
+    """Return the ledger of a task, newest first, of nominal times before ``before``."""
+    cursor = connection.cursor(row_factory=class_row(Fire))
+    await cursor.execute(SQL["list_fires"], {"namespace": namespace, "name": name, "limit": limit, "before": before})
+    return await cursor.fetchall()
+
+
+async def notify(connection: Connection, task_ids: Sequence[int]) -> None:
+    """Tell the status writer which tasks changed, once a transaction; an empty payload means too many to name."""
+    payload = ",".join(map(str, sorted(set(task_ids))))
+    await connection.execute(SQL["notify_status"], {"task_ids": payload if len(payload) < MAX_NOTIFICATION else ""})

@@ -1,0 +1,56 @@
+"""
+Fixtures of the cluster tests: one control plane for the session of each worker, a fresh namespace for each test.
+
+Tests that use them carry `pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]`: with `--dist
+loadgroup` they share one worker, and so one control plane.
+"""
+
+import contextlib
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.cluster import binaries, gobuild
+from tests.cluster.controlplane import ControlPlane
+from tests.cluster.errors import MissingProgramError
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get the programs before a test runs: a build takes minutes and would count against that test's time limit."""
+    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        with contextlib.suppress(MissingProgramError):  # the fixture says so, at each test that needs them
+            binaries.provide(gobuild.PACKAGES)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of the control plane with the failure of a test that used it."""
+    report = yield
+    control_plane = getattr(item, "funcargs", {}).get("control_plane")
+    if report.failed and control_plane:
+        report.sections.append(("Control plane", control_plane.logs()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """A running control plane; skips where its programs cannot be had, fails there in CI."""
+    running = ControlPlane()
+    try:
+        running.start()
+    except MissingProgramError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> str:
+    """The name of a fresh namespace; it goes with the control plane."""
+    return control_plane.namespace()

@@ -1,0 +1,58 @@
+"""Fixtures that several kinds of tests share: real servers, a fresh database, an empty Valkey."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis
+
+from ordinaut.store.pool import Pool, open_pool
+from tests import servers
+
+# A developer's own settings must not reach the code under test.
+for _name in [name for name in os.environ if name.startswith("ORDINAUT_") and not name.startswith("ORDINAUT_TEST_")]:
+    del os.environ[_name]
+for _name in ("DATABASE_URL", "REDIS_URL"):
+    os.environ.pop(_name, None)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a running PostgreSQL server."""
+    with servers.postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database_template(postgres_url: str) -> str:
+    """The name of a migrated database to clone."""
+    return servers.create_template(postgres_url)
+
+
+@pytest.fixture
+def database(postgres_url: str, database_template: str) -> Iterator[str]:
+    """The URL of a fresh migrated database."""
+    with servers.database(postgres_url, template=database_template) as url:
+        yield url
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """An open pool to a fresh migrated database."""
+    async with open_pool(database, application="test", size=8) as opened:
+        await opened.wait()
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def _valkey_server() -> Iterator[str]:
+    with servers.valkey() as url:
+        yield url
+
+
+@pytest.fixture
+def valkey(_valkey_server: str) -> str:
+    """The URL of an empty Valkey."""
+    with redis.Redis.from_url(_valkey_server) as client:
+        client.flushall()
+    return _valkey_server

@@ -1,0 +1,40 @@
+"""The states stand in four places; here the tables and the page are held equal to the enums (the store's CHECKs in its own test)."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ordinaut.states import FINAL_RUN_PHASES, RUN_TRANSITIONS, STEP_TRANSITIONS, RunPhase, SkipReason, StepPhase
+
+PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
+
+
+def diagram(number: int) -> dict[str, set[str]]:
+    """Return the transitions that a diagram of the page draws."""
+    text = PAGE.split("```mermaid")[number].split("```")[0]
+    drawn: dict[str, set[str]] = {}
+    for source, target in re.findall(r"(\w+) --> (\w+)", text):
+        drawn.setdefault(source, set()).add(target)
+        drawn.setdefault(target, set())
+    return drawn
+
+
+@pytest.mark.parametrize(("number", "transitions"), [(1, RUN_TRANSITIONS), (2, STEP_TRANSITIONS)])
+def test_diagrams_draw_the_transitions(number: int, transitions: dict[str, frozenset[str]]) -> None:
+    assert diagram(number) == {source.value: set(targets) for source, targets in transitions.items()}
+
+
+def test_every_phase_has_transitions() -> None:
+    assert set(RUN_TRANSITIONS) == set(RunPhase)
+    assert set(STEP_TRANSITIONS) == set(StepPhase)
+
+
+def test_the_page_explains_every_run_phase_and_reason() -> None:
+    rows = set(re.findall(r"^\| (\w+) \|", PAGE, flags=re.MULTILINE))
+
+    assert {*RunPhase, *SkipReason} <= rows
+
+
+def test_final_phases_are_those_the_promise_names() -> None:
+    assert FINAL_RUN_PHASES == {"Succeeded", "Failed", "Cancelled", "TimedOut", "Parked"}

@@ -1,0 +1,97 @@
+"""
+What this worker holds: which leases, and which runs under each.
+
+The loop adds what it leased; the settler asks which leases a batch of settlements empties; the heartbeat, in its own thread,
+prolongs what is here. A lease that was lost is dropped as a whole, with the tasks that work under it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from ordinaut.store.work import LeasedWork, Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """A moment's view, safe to read in another thread."""
+
+    leases: tuple[int, ...]
+    runs: tuple[UUID, ...]
+
+
+class Holding:
+    """The leases and runs of one worker. Changed in the event loop only; :meth:`view` may be called anywhere."""
+
+    def __init__(self) -> None:
+        self._leases: dict[int, set[int]] = {}
+        self._tasks: dict[UUID, tuple[LeasedWork, asyncio.Task[None]]] = {}
+        self._view = Holdings((), ())
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def add(self, work: LeasedWork, task: asyncio.Task[None]) -> None:
+        """Hold a leased run and the task that carries it out."""
+        self._leases.setdefault(work.lease_id, set()).add(work.id)
+        self._tasks[work.run_id] = (work, task)
+        self._refresh()
+
+    def finished(self, work: LeasedWork) -> None:
+        """Forget a run whose task has ended."""
+        self._tasks.pop(work.run_id, None)
+        self._refresh()
+
+    def emptied_by(self, settlements: Iterable[Settlement]) -> list[int]:
+        """Return the leases that hold nothing more once these settlements are committed."""
+        leaving: dict[int, set[int]] = {}
+        for one in settlements:
+            if one.leaves_lease:
+                leaving.setdefault(one.work.lease_id, set()).add(one.work.id)
+        return sorted(lease for lease, items in leaving.items() if self._leases.get(lease, set()) <= items)
+
+    def left(self, settlements: Iterable[Settlement]) -> None:
+        """Forget items that are no longer under their lease."""
+        for one in settlements:
+            if one.leaves_lease:
+                self._discard(one.work.lease_id, one.work.id)
+        self._refresh()
+
+    def lost(self, leases: Iterable[int]) -> None:
+        """Drop leases that somebody else has taken, and cancel their tasks."""
+        gone = set(leases) & self._leases.keys()
+        for lease in gone:
+            del self._leases[lease]
+        for work, task in self._tasks.values():
+            if work.lease_id in gone:
+                task.cancel()
+        self._refresh()
+
+    def stop(self, runs: Iterable[UUID]) -> None:
+        """Cancel the tasks of runs that somebody else has ended."""
+        for run in runs:
+            if held := self._tasks.get(run):
+                held[1].cancel()
+
+    def holds(self, work: LeasedWork) -> bool:
+        """Tell whether an item is still under its lease, as far as this worker knows."""
+        return work.id in self._leases.get(work.lease_id, ())
+
+    def tasks(self) -> list[tuple[LeasedWork, asyncio.Task[None]]]:
+        """Return the runs under way and their tasks."""
+        return list(self._tasks.values())
+
+    def view(self) -> Holdings:
+        """Return what is held now."""
+        return self._view
+
+    def _discard(self, lease: int, item: int) -> None:
+        items = self._leases.get(lease)
+        if items is not None:
+            items.discard(item)
+            if not items:
+                del self._leases[lease]
+
+    def _refresh(self) -> None:
+        self._view = Holdings(tuple(self._leases), tuple(self._tasks))

@@ -1,0 +1,47 @@
+"""
+Tools: what a step can call.
+
+A :class:`Tool` is what the toolbox hands out; each kind of tool has a module that makes the ``call``.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ordinaut.engine.schema import Schema
+from ordinaut.resources.retry import RetryStrategy
+
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    One call of a tool.
+
+    ``idempotency_key`` is equal on every retry and every redelivery of the step, so that a tool can tell them from new work.
+    """
+
+    arguments: Any
+    idempotency_key: str
+    namespace: str
+    task: str
+    run: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """
+    A tool, ready to be called.
+
+    ``call`` returns JSON and raises ``Transient`` or ``Permanent``. ``digest`` names the tool's declaration by content,
+    None for built-in ones.
+    """
+
+    call: Callable[[Call], Awaitable[Any]]
+    input: Schema | None = None
+    output: Schema | None = None
+    timeout: timedelta | None = None
+    retry: RetryStrategy | None = None
+    digest: bytes | None = None
