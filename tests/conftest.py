@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 import redis
 
 from ordinaut.store.pool import Pool, open_pool
-from tests import servers
+from tests import running, servers
+from tests.running import Processes
+from tests.toolserver import ToolServer
 
 # A developer's own settings must not reach the code under test.
 for _name in [name for name in os.environ if name.startswith("ORDINAUT_") and not name.startswith("ORDINAUT_TEST_")]:
@@ -56,3 +59,29 @@ def valkey(_valkey_server: str) -> str:
     with redis.Redis.from_url(_valkey_server) as client:
         client.flushall()
     return _valkey_server
+
+
+@pytest.fixture
+def processes(request: pytest.FixtureRequest, database: str, valkey: str) -> Iterator[Processes]:
+    """A starter of Ordinaut's processes on a fresh database; shows their logs when the test fails."""
+    with running.processes(database=database, redis=valkey) as started:
+        yield started
+        report = getattr(request.node, "call_report", None)
+        if report is not None and report.failed:
+            print(started.logs())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep the outcome of a test where its fixtures find it."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.when == "call":
+        item.call_report = report  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def toolserver() -> Iterator[ToolServer]:
+    """A server of tools whose answers the test decides, and which remembers every call."""
+    with ToolServer() as server:
+        yield server

@@ -47,6 +47,7 @@ def create_app(
                 yield
             finally:
                 watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
 
     app = FastAPI(
         title="Ordinaut",

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from ordinaut.engine.plan import is_builtin
 from ordinaut.resources.status import TaskPhase
-from ordinaut.resources.task import TaskSpec
+from ordinaut.resources.task import Schedule, TaskSpec
 from ordinaut.states import (
     FINAL_RUN_PHASES,
     FINAL_STEP_PHASES,
@@ -26,6 +27,9 @@ from ordinaut.store.runs import Step as StepRow
 from ordinaut.store.status import DeclaredRow, TaskRow
 from ordinaut.store.status import Fire as FireRow
 from ordinaut_api import schemas
+
+Tools = Mapping[tuple[str, str], str | None]
+"""Why a tool can't be used, None when it can, by (namespace, name); missing ones have no entry."""
 
 
 def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> schemas.Task:
@@ -64,29 +68,30 @@ def task_phase(row: TaskRow) -> TaskPhase:
     """Return where a task stands, in one word."""
     if not row.ready:
         return TaskPhase.NOT_READY
-    if row.spec.get("suspend"):
-        return TaskPhase.SUSPENDED
     if row.active:
         return TaskPhase.RUNNING
+    if row.spec.get("suspend"):
+        return TaskPhase.SUSPENDED
     return TaskPhase.SCHEDULED if row.next_fire_at else TaskPhase.IDLE
 
 
 def _schedule_in_words(row: TaskRow) -> tuple[str, str]:
-    if row.invalid is not None:
-        return "", ""
-    spec = TaskSpec.model_validate(row.spec, by_alias=True, by_name=False)
+    # Only this part of the spec is read: a page may have 500 tasks.
+    spec = TaskSpec.model_construct(schedules=[Schedule.model_validate(one) for one in row.spec.get("schedules", ())])
     return spec.summary, spec.zone_summary
 
 
 def _scheduled(row: TaskRow) -> schemas.Condition:
     if row.next_fire_at is not None:
-        reason, message = "Scheduled", "The schedules will fire again."
+        reason, message = "Scheduled", "the schedules will fire again"
+    elif row.invalid is not None:
+        reason, message = "Invalid", "the spec can't be used; see Ready"
     elif row.spec.get("suspend"):
-        reason, message = "Suspended", "spec.suspend is true."
+        reason, message = "Suspended", "spec.suspend is true"
     elif not row.spec.get("schedules"):
-        reason, message = "NoSchedules", "The task runs only when asked to."
+        reason, message = "NoSchedules", "the task runs when somebody asks for it"
     else:
-        reason, message = "NoMoreTimes", "No nominal time is left."
+        reason, message = "Finished", "the schedules have no time left"
     return _condition("Scheduled", row.next_fire_at is not None, reason, message, generation=row.generation)
 
 
@@ -104,14 +109,27 @@ def _last_run(row: TaskRow) -> schemas.LastRun | None:
     )
 
 
-def pipeline(row: DeclaredRow) -> schemas.Pipeline:
-    """Return a pipeline."""
-    return schemas.Pipeline(metadata=_declared_metadata(row), spec=row.spec, status=_declared_status(row))
+def pipeline(row: DeclaredRow, *, tools: Tools) -> schemas.Pipeline:
+    """Return a pipeline; ``tools`` are those of its namespace that it may need."""
+    missing = sorted(name for name in tool_names(row.spec) if tools.get((row.namespace, name), "missing") is not None)
+    if row.invalid is None and missing:
+        reason, message = "ToolNotFound", f"missing or not valid: Tool {', '.join(missing)}; apply it"
+    else:
+        reason, message = "Resolved", "the pipeline can be used and its tools are there"
+    return schemas.Pipeline(
+        metadata=_declared_metadata(row), spec=row.spec, status=_declared_status(row, not missing, reason, message)
+    )
 
 
 def tool(row: DeclaredRow) -> schemas.Tool:
     """Return a tool."""
-    return schemas.Tool(metadata=_declared_metadata(row), spec=row.spec, status=_declared_status(row))
+    status = _declared_status(row, True, "Resolved", "steps can use the tool")
+    return schemas.Tool(metadata=_declared_metadata(row), spec=row.spec, status=status)
+
+
+def tool_names(spec: Mapping[str, Any]) -> set[str]:
+    """Return the Tools that a stored pipeline needs."""
+    return {step["uses"] for step in spec.get("steps", ()) if "uses" in step and not is_builtin(step["uses"])}
 
 
 def _declared_metadata(row: DeclaredRow) -> schemas.Metadata:
@@ -120,10 +138,11 @@ def _declared_metadata(row: DeclaredRow) -> schemas.Metadata:
     )
 
 
-def _declared_status(row: DeclaredRow) -> schemas.DeclaredStatus:
-    usable = row.invalid is None
-    ready = _condition("Ready", usable, "Valid" if usable else "Invalid", row.invalid or "", generation=row.generation)
-    return schemas.DeclaredStatus(observed_generation=row.generation, conditions=[ready])
+def _declared_status(row: DeclaredRow, ready: bool, reason: str, message: str) -> schemas.DeclaredStatus:
+    if row.invalid is not None:
+        ready, reason, message = False, "Invalid", row.invalid
+    condition = _condition("Ready", ready, reason, message, generation=row.generation)
+    return schemas.DeclaredStatus(observed_generation=row.generation, conditions=[condition])
 
 
 def _condition(type_: str, holds: bool, reason: str, message: str, *, generation: int) -> schemas.Condition:

@@ -8,7 +8,8 @@ silently giving a wrong page. It grants nothing: every query names the namespace
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
 import orjson
 
@@ -21,6 +22,18 @@ DEFAULT_LIMIT: Final = 100
 Row = TypeVar("Row")
 Position = TypeVar("Position")
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[Row]):
+    """The rows of one page, and the cursor for the next."""
+
+    items: list[Row]
+    next_cursor: str | None
+
+    def show(self, view: Callable[[Row], Item]) -> Page[Item]:
+        """Return the page as the API answers it."""
+        return Page(items=[view(row) for row in self.items], next_cursor=self.next_cursor)
 
 
 def encode(list_name: str, position: str) -> str:
@@ -41,13 +54,8 @@ def decode(cursor: str | None, *, list_name: str, read: Callable[[str], Position
     raise Invalid([FieldError("cursor", cursor, "not a cursor of this list", "start again without a cursor")])
 
 
-def page(
-    rows: Sequence[Row], *, limit: int, list_name: str, position: Callable[[Row], str], show: Callable[[Row], Item]
-) -> Page[Item]:
-    """Return ``limit`` rows as a page; one more row than that tells that another page follows."""
-    shown = rows[:limit]
+def page(rows: Sequence[Row], *, limit: int, list_name: str, position: Callable[[Row], str]) -> Part[Row]:
+    """Return the first ``limit`` rows; one more row than that tells that another page follows."""
+    shown = list(rows[:limit])
     more = len(rows) > limit
-    return Page(
-        items=[show(row) for row in shown],
-        next_cursor=encode(list_name, position(shown[-1])) if more else None,
-    )
+    return Part(items=shown, next_cursor=encode(list_name, position(shown[-1])) if more else None)

@@ -1,8 +1,8 @@
 """
 The command line's entry point, as ``ordinaut`` and as ``kubectl ordinaut``.
 
-Each command is a function of a module in ``commands``; here they get their names. A `Failure` becomes lines on stderr and an
-exit status, and so does every other error: a traceback helps nobody who did not write this program.
+Each command is a function of a module in ``commands``; here they get their names. A `CommandError` becomes lines on
+stderr and an exit status, and so does every other error: a traceback helps nobody who did not write this program.
 """
 
 import os
@@ -16,17 +16,17 @@ from typer.core import TyperGroup
 from ordinaut_cli import render
 from ordinaut_cli.commands import apply, database, describe, get, run, schedule, validate, version
 from ordinaut_cli.dev import command as dev
-from ordinaut_cli.errors import FAILED, Failure
+from ordinaut_cli.errors import FAILED, CommandError
 
 
 class Commands(TyperGroup):
     """The group of all commands: tells failures and keeps the order in which commands were added."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command and turn its failure into lines and a status."""
         try:
             return super().invoke(ctx)
-        except Failure as failure:
+        except CommandError as failure:
             _complain(failure.lines)
             raise typer.Exit(failure.exit_code) from None
 

@@ -10,7 +10,7 @@ FAILED: Final = 1
 WRONG_INPUT: Final = 2
 
 
-class Failure(Exception):
+class CommandError(Exception):
     """Ends the command; each line names what is wrong and what to do about it."""
 
     def __init__(self, *lines: str, exit_code: int = FAILED) -> None:

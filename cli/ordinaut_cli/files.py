@@ -13,7 +13,7 @@ from ordinaut.errors import FieldError, Invalid
 from ordinaut.resources import manifest, yamldocs
 from ordinaut.resources.original import from_original
 from ordinaut.resources.yamldocs import Document
-from ordinaut_cli.errors import WRONG_INPUT, Failure
+from ordinaut_cli.errors import WRONG_INPUT, CommandError
 
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 STDIN: Final = "-"
@@ -26,9 +26,9 @@ def load(names: Sequence[str]) -> list[Document]:
         try:
             documents += yamldocs.read(text, source=source)
         except Invalid as invalid:
-            raise Failure(*(_placed(error) for error in invalid.errors), exit_code=WRONG_INPUT) from None
+            raise CommandError(*(_placed(error) for error in invalid.errors), exit_code=WRONG_INPUT) from None
     if not documents:
-        raise Failure(f"-f: {', '.join(names)}: no manifest in there", exit_code=WRONG_INPUT)
+        raise CommandError(f"-f: {', '.join(names)}: no manifest in there", exit_code=WRONG_INPUT)
     return documents
 
 
@@ -46,7 +46,7 @@ def _texts(names: Iterable[str]) -> Iterator[tuple[str, str]]:
             try:
                 yield str(path), path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise Failure(f"-f: {path}: cannot read it: {_reason(error)}", exit_code=WRONG_INPUT) from None
+                raise CommandError(f"-f: {path}: cannot read it: {_reason(error)}", exit_code=WRONG_INPUT) from None
 
 
 def _reason(error: Exception) -> str:

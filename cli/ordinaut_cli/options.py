@@ -23,8 +23,7 @@ Namespace = Annotated[
 Api = Annotated[str, typer.Option("--api", envvar="ORDINAUT_API_URL", metavar="URL", help="Where the API is.")]
 Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="How to print.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show, the newest first.")]
-Files = Annotated[
-    list[str],
-    typer.Option("--filename", "-f", metavar="FILE|DIR|-", help="Manifests: a file, a directory, or - for stdin."),
-]
+_FILES = typer.Option("--filename", "-f", metavar="FILE|DIR|-", help="Manifests: a file, a directory, or - for stdin.")
+Files = Annotated[list[str], _FILES]
+OptionalFiles = Annotated[list[str] | None, _FILES]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, resolve_path=True)]

@@ -1,8 +1,8 @@
 """
 Printing: tables for people, JSON and YAML for programs.
 
-Tables are plain columns as kubectl's. On a terminal phases have colours and long cells are cut; into a pipe everything is
-written in full and without colours.
+Tables are plain columns as kubectl's. On a terminal phases have colours and long cells are cut; into a pipe
+everything is written in full and without colours.
 """
 
 import os

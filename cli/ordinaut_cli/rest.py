@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import httpx
 
 import ordinaut
-from ordinaut_cli.errors import FAILED, WRONG_INPUT, Failure
+from ordinaut_cli.errors import FAILED, WRONG_INPUT, CommandError
 
 TIMEOUT: Final = 15.0
 """Seconds; the API answers within milliseconds or says itself that the database is away."""
@@ -20,7 +20,7 @@ PAGE: Final = 500
 Json = dict[str, Any]
 
 
-class ProblemFailure(Failure):
+class RefusedError(CommandError):
     """The API refused a request; ``errors`` are the mistakes as it reported them, ``status`` is that of HTTP."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
@@ -45,7 +45,7 @@ class Rest:
                 headers={"User-Agent": f"ordinaut/{ordinaut.__version__}"},
             )
         except (httpx.InvalidURL, ValueError) as error:
-            raise Failure(
+            raise CommandError(
                 f"--api: {url}: {error}; write a URL such as http://127.0.0.1:8080", exit_code=WRONG_INPUT
             ) from None
 
@@ -83,9 +83,9 @@ class Rest:
         try:
             response = self._http.request(method, path, **options)
         except httpx.TimeoutException:
-            raise Failure(f"the API at {self.url} did not answer within {TIMEOUT:g} s") from None
+            raise CommandError(f"the API at {self.url} did not answer within {TIMEOUT:g} s") from None
         except httpx.HTTPError as error:
-            raise Failure(
+            raise CommandError(
                 f"cannot reach the API at {self.url}: {error or type(error).__name__}",
                 "start it with `ordinaut dev DIR`, or say where it is with --api or ORDINAUT_API_URL",
             ) from None
@@ -97,10 +97,10 @@ class Rest:
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            raise Failure(f"{self.url} does not answer like the API of Ordinaut (HTTP {response.status_code})")
+            raise CommandError(f"{self.url} does not answer like the API of Ordinaut (HTTP {response.status_code})")
         if response.is_success:
             return body
-        raise ProblemFailure(response.status_code, body)
+        raise RefusedError(response.status_code, body)
 
 
 def _given(query: Mapping[str, object]) -> dict[str, str]:

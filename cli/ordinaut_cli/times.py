@@ -1,6 +1,6 @@
 """Times as people read them: ages, distances and durations. Pure; the caller says what time it is."""
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
@@ -42,15 +42,14 @@ def duration(start: str | None, end: str | None, *, now: datetime) -> str:
     """Return how long something took, or has taken so far."""
     if start is None:
         return "-"
-    return seconds((parse(end) if end else now) - parse(start))
+    return measured(((parse(end) if end else now) - parse(start)).total_seconds())
 
 
-def seconds(length: timedelta) -> str:
+def measured(seconds: float) -> str:
     """Return a measured duration: ``12ms``, ``1.25s``, ``3m5s``."""
-    total = length.total_seconds()
-    if total < 1:
-        return f"{max(total, 0) * 1000:.0f}ms"
-    return f"{total:.2f}s" if total < 60 else span(total)  # noqa: PLR2004
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f}ms"
+    return f"{seconds:.2f}s" if seconds < 60 else span(seconds)  # noqa: PLR2004
 
 
 def local(text: str, zone: tzinfo | None = None) -> str:

@@ -1,0 +1,1 @@
+"""The operator: takes over what is declared, keeps time, relays events, and cleans up."""

@@ -56,10 +56,14 @@ class Clock:
         self._arming = asyncio.Lock()
         self._offset = timedelta(0)
 
-    def every(self, interval: timedelta, job: Job, *, name: str) -> None:
-        """Run ``job`` at once and then at each interval, never twice at a time; failures are counted and it goes on."""
+    def every(self, interval: timedelta, job: Job, *, name: str, need: str = "database") -> None:
+        """
+        Run ``job`` at once and then at each interval, never twice at a time; failures are counted and it goes on.
+
+        ``need`` is what the job's success proves to be there.
+        """
         self._scheduler.add_job(
-            self._guarded(job, name=name),
+            self._guarded(job, name=name, need=need),
             IntervalTrigger(seconds=interval.total_seconds(), timezone=UTC),
             id=name,
             next_run_time=datetime.now(UTC),
@@ -126,7 +130,7 @@ class Clock:
             # What was just fired may be due again within the horizon.
             await self._arm()
 
-    def _guarded(self, job: Job, *, name: str) -> Callable[[], Awaitable[None]]:
+    def _guarded(self, job: Job, *, name: str, need: str = "database") -> Callable[[], Awaitable[None]]:
         """Return a job that survives the absence of what it needs, and says in ``/readyz`` what that is."""
 
         async def run() -> None:
@@ -140,7 +144,7 @@ class Clock:
                 metrics.JOB_FAILURES.labels(job=name).inc()
                 log.exception("control loop failed", job=name)
             else:
-                self._readiness.met("redis" if name == "relay" else "database")
+                self._readiness.met(need)
 
         return run
 

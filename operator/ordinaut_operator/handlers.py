@@ -1,9 +1,9 @@
 """
 What kopf calls: one thin handler for the events of Tasks, Pipelines and Tools, and kopf's settings.
 
-kopf watches and reconnects; everything else it can do is switched off, because it would write to users' objects (progress
-and diff annotations, finalizers) or lose things (errors of event handlers are logged and dropped). The handler therefore only
-hands each event on to a :data:`Sink`; :mod:`ordinaut_operator.watch` makes the two ends meet.
+kopf watches and reconnects; everything else it can do is switched off, because it would write to users' objects
+(progress and diff annotations, finalizers) or lose things (errors of event handlers are logged and dropped). The
+handler therefore only hands each event on to a :data:`Sink`; :mod:`ordinaut_operator.watch` makes the two ends meet.
 """
 
 import logging
@@ -58,7 +58,9 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 class _Forever:
-    """Pauses between tries of a request, without end: kopf gives up with the last one. Iterated anew for each request."""
+    """
+    Pauses between tries of a request, without end: kopf gives up with the last one. Iterated anew for each request.
+    """
 
     def __iter__(self) -> Iterator[float]:
         yield from (0.5, 1, 2)
@@ -77,7 +79,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 5
     settings.networking.connect_timeout = 5
     settings.networking.request_timeout = 30  # a page of a list; a server that hangs is asked again
-    settings.networking.error_backoffs = _Forever()  # type: ignore[assignment] # iterable is all that kopf needs
+    settings.networking.error_backoffs = _Forever()
     settings.queueing.idle_timeout = 0.01  # of the task that kopf keeps for each object
     settings.posting.enabled = False
     settings.scanning.disabled = True

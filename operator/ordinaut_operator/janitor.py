@@ -6,6 +6,10 @@ measures the queue. Every duty is safe on any number of replicas at once.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
+from time import monotonic
+
+import psycopg
 
 from ordinaut import metrics, schedule
 from ordinaut.declaration.nominal import stored_schedules
@@ -24,8 +28,36 @@ RECOMPUTED_AT_ONCE = 500
 log = get_logger(__name__)
 
 
+class Reaper:
+    """
+    Gives back to the queue what lost leases held, and parks what was delivered too often.
+
+    Args:
+        pool: of the database.
+        max_deliveries: deliveries of a run, before it is parked.
+        recovery: how long after a database outage nothing is taken back: workers that lived through it must be able
+            to send their heartbeat first.
+    """
+
+    def __init__(self, pool: Pool, *, max_deliveries: int, recovery: timedelta) -> None:
+        self._pool = pool
+        self._max_deliveries = max_deliveries
+        self._recovery = recovery.total_seconds()
+        self._quiet_until = 0.0
+
+    async def reap(self) -> int:
+        """Take back expired leases; returns how many runs."""
+        if monotonic() < self._quiet_until:
+            return 0
+        try:
+            return await reap(self._pool, max_deliveries=self._max_deliveries)
+        except psycopg.OperationalError:
+            self._quiet_until = monotonic() + self._recovery
+            raise
+
+
 async def reap(pool: Pool, *, max_deliveries: int) -> int:
-    """Give back to the queue what lost leases held; park what was delivered too often. Returns how many runs."""
+    """Take back expired leases once; returns how many runs."""
     async with pool.connection() as connection, connection.transaction():
         expired = await work.take_expired(connection)
         unended = await work.lock_open_runs(connection, [item.run_id for item in expired])

@@ -39,11 +39,11 @@ _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
 
 
-class Unavailable(OrdinautError):
+class Unavailable(OrdinautError):  # noqa: N818 - as in ordinaut.errors
     """The API server gave no answer, or said to come back later; nothing is wrong with the request."""
 
 
-class Refused(OrdinautError):
+class Refused(OrdinautError):  # noqa: N818 - as in ordinaut.errors
     """The API server refused a request; ``status`` is that of HTTP."""
 
     def __init__(self, message: str, *, status: int) -> None:
@@ -130,7 +130,8 @@ class Kube:
         """
         Yield the metadata of all objects of a kind, page by page, all of one moment.
 
-        Raises when a page can't be had, also when the first pages were (410 Gone): what was yielded is then a part only.
+        Raises when a page can't be had, also when the first pages were (410 Gone): what was yielded is then a part
+        only.
         """
         params = {"limit": str(_PAGE)}
         while True:
@@ -162,9 +163,7 @@ class Kube:
             {"op": "add", "path": "/status", "value": status},
         ]
         path = path_of(key.kind, namespace=key.namespace, name=key.name, part="status")
-        written: dict[str, Any] = await self.call(
-            "PATCH", path, body=patch, content_type=_JSON_PATCH, timeout=timeout
-        )
+        written: dict[str, Any] = await self.call("PATCH", path, body=patch, content_type=_JSON_PATCH, timeout=timeout)
         return written
 
     async def _send(

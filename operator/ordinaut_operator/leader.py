@@ -1,11 +1,11 @@
 """
 Decides which replica of the operator writes status: the one that holds a Kubernetes ``Lease``.
 
-Only status writes depend on it; everything that matters is made safe by PostgreSQL on every replica. The rules are those
-of client-go: the holder renews every ``retry_period``; who has not managed to for ``renew_deadline`` no longer leads;
-others take the lease once they have seen it unchanged for its duration, by their own clock. Unlike the elector in the
-``kubernetes`` package, this one has a time limit on each request, goes on when connections are refused, and releases
-the lease when it is stopped.
+Only status writes depend on it; everything that matters is made safe by PostgreSQL on every replica. The rules are
+those of client-go: the holder renews every ``retry_period``; who has not managed to for ``renew_deadline`` no longer
+leads; others take the lease once they have seen it unchanged for its duration, by their own clock. Unlike the elector
+in the ``kubernetes`` package, this one has a time limit on each request, goes on when connections are refused, and
+releases the lease when it is stopped.
 
 :attr:`Elector.leading` is a comparison with the clock, not a flag: it turns false in time even if the loop hangs.
 """
@@ -170,7 +170,8 @@ class Elector:
         except Refused as error:
             self._sight = None
             if error.status != HTTPStatus.CONFLICT:  # somebody else was faster: no news
-                log.error("lease refused; the operator's role needs get, create and update of leases", error=str(error))
+                why = "lease refused; the operator's role needs get, create and update of leases"
+                log.error(why, error=str(error))  # noqa: TRY400 - the traceback says nothing more
         if led and not self.leading:
             self._resign()
 

@@ -57,7 +57,9 @@ def is_away(error: BaseException) -> bool:
 
 
 async def keep_going(job: str, work: Callable[[], Awaitable[None]], *, backoff: Backoff | None = None) -> None:
-    """Run ``work`` again whenever it fails or ends, until this task is cancelled; ``job`` names it in log and metric."""
+    """
+    Run ``work`` again whenever it fails or ends, until this task is cancelled; ``job`` names it in log and metric.
+    """
     loop = asyncio.get_running_loop()
     backoff = backoff or Backoff()
     while True:

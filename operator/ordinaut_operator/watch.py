@@ -1,10 +1,11 @@
 """
 Runs kopf, which watches Tasks, Pipelines and Tools, in a thread of its own.
 
-kopf cancels every task of its event loop when it stops, and it stops by errors of its own as well; so it gets a loop for
-itself, and :meth:`Watch.run` is one life of it, begun again by its caller. kopf's requests are traced to learn two things
-that it does not tell: whether the watches stand (for :class:`Readiness`), and when it has *listed* anew. After an API server
-was restarted kopf lists, hands on what exists and never misses what does not; whoever is told ``listed`` must look for that.
+kopf cancels every task of its event loop when it stops, and it stops by errors of its own as well; so it gets a loop
+for itself, and :meth:`Watch.run` is one life of it, begun again by its caller. kopf's requests are traced to learn
+two things that it does not tell: whether the watches stand (for :class:`Readiness`), and when it has *listed* anew.
+After an API server was restarted kopf lists, hands on what exists and never misses what does not; whoever is told
+``listed`` must look for that.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ _DEFINITIONS_MISSING: Final = (
 )
 
 
-class DefinitionsMissing(OrdinautError):
+class DefinitionsMissing(OrdinautError):  # noqa: N818 - as in ordinaut.errors
     """The CustomResourceDefinitions are not installed."""
 
 
@@ -129,7 +130,7 @@ class _Life:
         try:
             await asyncio.wait_for(self.ended.wait(), _STOP_TIMEOUT)
         except TimeoutError:
-            log.error("kopf did not stop; its thread is left behind", thread=thread.name)
+            log.error("kopf did not stop; its thread is left behind")  # noqa: TRY400 - the traceback is ours, not its
         else:
             thread.join()
         self._over = True

@@ -9,7 +9,7 @@ when what it lacked appears.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from pydantic import ValidationError
@@ -72,7 +72,7 @@ def clock_start(task: Unresolved) -> ClockStart | None:
     if not edited and task.next_fire_at is not None:
         return None
     after = task.now
-    if not edited and task.evaluated_at is not None and spec.catch_up.policy == CatchUpPolicy.ALL:
+    if not edited and task.evaluated_at is not None and CatchUpPolicy(spec.catch_up.policy) is CatchUpPolicy.ALL:
         after = task.evaluated_at
     schedules = stored_schedules(task.spec["schedules"], anchor=task.anchor)
     following = next(iter(next_fires(schedules, after=after, limit=1)), None)
@@ -114,8 +114,9 @@ def effective_params(pipeline: PipelineSpec, params: Mapping[str, Any], *, field
     """Return the params of a run with the pipeline's defaults filled in; ``Invalid`` if its schema refuses them."""
     if not pipeline.params:
         return params
-    filled: Mapping[str, Any] = apply_defaults(pipeline.params, params)
-    compile_schema(pipeline.params, field="params").check(filled, field=field)
+    schema = compile_schema(pipeline.params, field="params")
+    filled = cast(Mapping[str, Any], apply_defaults(schema, params, field=field))
+    schema.check(filled, field=field)
     return filled
 
 

@@ -59,7 +59,7 @@ class Expression:
         Return the value over ``scope``; raise `Permanent` at a limit, and when there is no value.
 
         A path knows a missing name from a null. Elsewhere JMESPath has only null, which counts as missing unless the
-        last choice spells it: ``a[*].b | [0] || `null```.
+        author spelled it as the last choice: ``a[*].b | [0] || `null```.
         """
         value = self._find(scope)
         if value is _MISSING:
@@ -180,7 +180,7 @@ def _names_in(value: object) -> str:
 
 def _tree_finder(source: str, tree: syntax.Node) -> _Find:
     # JMESPath can't tell missing from null; the author can: a || `null`
-    nothing = None if syntax.alternatives(tree)[-1]["type"] == "literal" else _MISSING
+    nothing = None if syntax.ends_in_literal(tree) else _MISSING
 
     def walk(scope: Scope) -> object:
         try:

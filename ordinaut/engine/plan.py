@@ -26,7 +26,7 @@ from ordinaut.resources.task import TaskSpec
 ROOTS = frozenset({"params", "steps", "run", "task"})
 """What an expression of a pipeline may name; `event`, `item` and `index` come with triggers and `forEach`."""
 
-_PINNED = frozenset({"retry_strategy", "timeout"})
+_PINNED = {"retry_strategy", "timeout"}
 """What of a Task's spec decides how a run of it is carried out."""
 
 

@@ -62,14 +62,15 @@ class Subschema:
     """
     One schema inside a document.
 
-    ``field`` is its path for messages (``properties.city``). ``same`` and ``parts`` are the pointers of the schemas it
-    applies to its own value and to parts of that value, references included.
+    ``field`` is its path for messages (``properties.city``). The others are pointers: ``same`` and ``parts`` of the
+    schemas inside it that it applies to its own value and to parts of that value, ``references`` of those outside.
     """
 
     field: str
     schema: Mapping[str, Any]
     same: list[str] = dataclasses.field(default_factory=list)
     parts: list[str] = dataclasses.field(default_factory=list)
+    references: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Document:
 
     subschemas: Mapping[str, Subschema]
     pattern_bytes: int
+    has_defaults: bool
 
 
 def read_document(schema: Mapping[str, Any]) -> Document:
@@ -88,7 +90,16 @@ def read_document(schema: Mapping[str, Any]) -> Document:
     if reader.mistakes:
         raise Invalid(reader.mistakes[:MAX_MISTAKES])
     _Cost(reader.found).check()
-    return Document(subschemas=reader.found, pattern_bytes=reader.pattern_bytes)
+    return Document(
+        subschemas=reader.found,
+        pattern_bytes=reader.pattern_bytes,
+        has_defaults=any("default" in subschema.schema for subschema in reader.found.values()),
+    )
+
+
+def inside(pointer: str, *path: str | int) -> str:
+    """Return the pointer (RFC 6901) of what lies at ``path`` inside the value at ``pointer``."""
+    return "/".join((pointer, *(str(key).replace("~", "~0").replace("/", "~1") for key in path)))
 
 
 class _Reader:
@@ -108,13 +119,13 @@ class _Reader:
             schema, pointer, field, depth = waiting.popleft()
             if depth > MAX_DEPTH or len(self.found) == MAX_SUBSCHEMAS:
                 limits = f"{MAX_SUBSCHEMAS} subschemas, {MAX_DEPTH} levels deep"
-                self._refuse(field, None, "makes the schema too large", f"at most {limits}, are allowed")
+                self._refuse(field, {}, "makes the schema too large", f"at most {limits}, are allowed")
                 return
             subschema = Subschema(field, schema if isinstance(schema, Mapping) else {})
             self.found[pointer] = subschema
             self._check(subschema, pointer)
             for keyword, path, child in _children(subschema.schema):
-                place = pointer + "".join(f"/{_escaped(key)}" for key in path)
+                place = inside(pointer, *path)
                 if keyword not in _STORED_MAP:
                     (subschema.same if keyword in _SAME else subschema.parts).append(place)
                 waiting.append((child, place, reduce(fieldpath.child, path, field), depth + 1))
@@ -124,7 +135,7 @@ class _Reader:
         if self._keywords >= {"patternProperties", "unevaluatedProperties"}:
             # jsonschema, which explains failures, matches the two together with Python's exponential engine.
             message = "has both patternProperties and unevaluatedProperties"
-            self._refuse("", None, message, "use additionalProperties instead of unevaluatedProperties")
+            self._refuse("", {}, message, "use additionalProperties instead of unevaluatedProperties")
         for subschema in self.found.values():
             for keyword in _REFERENCES:
                 if keyword in subschema.schema:
@@ -132,12 +143,14 @@ class _Reader:
 
     def _link(self, subschema: Subschema, keyword: str) -> None:
         reference = subschema.schema[keyword]
-        anchored = self._anchors.get(reference.removeprefix("#"), "")
-        pointer = unquote(reference) if reference == "#" or reference.startswith("#/") else anchored
+        local = reference.startswith("#")
+        pointer = unquote(reference)
+        if local and reference[1:] in self._anchors:
+            pointer = self._anchors[reference[1:]]
         if pointer in self.found:
-            subschema.same.append(pointer)
+            subschema.references.append(pointer)
         else:
-            message = "leads to no schema of this document" if reference.startswith("#") else "leaves the document"
+            message = "leads to no schema of this document" if local else "leaves the document"
             remedy = "copy the schema under $defs and write #/$defs/NAME"
             self._refuse(fieldpath.child(subschema.field, keyword), reference, message, remedy)
 
@@ -152,8 +165,9 @@ class _Reader:
             field = fieldpath.child(subschema.field, "$id")
             self._refuse(field, schema["$id"], "starts a document of its own", "use $anchor, or only $defs")
         for keyword in _ANCHORS:
-            if keyword in schema:
-                self._anchors[schema[keyword]] = pointer
+            if keyword in schema and self._anchors.setdefault(schema[keyword], pointer) != pointer:
+                field = fieldpath.child(subschema.field, keyword)
+                self._refuse(field, schema[keyword], "names two schemas", "give each its own name")
         if "pattern" in schema:
             self._weigh(schema["pattern"], fieldpath.child(subschema.field, "pattern"))
         for pattern in schema.get("patternProperties", ()):
@@ -189,11 +203,6 @@ def _children(schema: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str | int,
                 yield keyword, (keyword, name), child
 
 
-def _escaped(key: str | int) -> str:
-    """Return one step of a JSON pointer (RFC 6901)."""
-    return str(key).replace("~", "~0").replace("/", "~1")
-
-
 class _Cost:
     """What checking one value may cost, for documents whose references all lead somewhere."""
 
@@ -219,8 +228,10 @@ class _Cost:
             return 1
         if pointer not in self._sizes:
             with self._entered(pointer, depth) as subschema:
-                inside = (self._size(child, depth + 1) for child in (*subschema.same, *subschema.parts))
-                self._sizes[pointer] = 1 + sum(inside)
+                sizes = (
+                    self._size(child, depth + 1) for child in (*subschema.references, *subschema.same, *subschema.parts)
+                )
+                self._sizes[pointer] = 1 + sum(sizes)
         return self._sizes[pointer]
 
     def _nesting(self, pointer: str, depth: int) -> int:
@@ -229,8 +240,10 @@ class _Cost:
             _refuse_cost(self._found[pointer], "refers to itself for the same value", "refer to it from a property")
         if pointer not in self._nestings:
             with self._entered(pointer, depth) as subschema:
-                inside = max((self._nesting(child, depth + 1) for child in subschema.same), default=0)
-                self._nestings[pointer] = inside + (not _UNEVALUATED.isdisjoint(subschema.schema))
+                below = max(
+                    (self._nesting(child, depth + 1) for child in (*subschema.references, *subschema.same)), default=0
+                )
+                self._nestings[pointer] = below + (not _UNEVALUATED.isdisjoint(subschema.schema))
         return self._nestings[pointer]
 
     @contextmanager
@@ -244,4 +257,4 @@ class _Cost:
 
 
 def _refuse_cost(subschema: Subschema, message: str, remedy: str) -> NoReturn:
-    raise Invalid([FieldError(subschema.field, None, message, remedy)])
+    raise Invalid([FieldError(subschema.field, subschema.schema, message, remedy)])

@@ -8,7 +8,6 @@ exponential regular expressions, and a comparison of all items with each other f
 since an explanation that does not end helps nobody.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from itertools import islice
@@ -16,14 +15,13 @@ from typing import Any, Final
 
 import jsonschema_rs
 from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
 from jsonschema.validators import extend
-from jsonschema_specifications import REGISTRY as SPECIFICATIONS
+from jsonschema_specifications import REGISTRY as SPECIFICATIONS  # type: ignore[import-untyped]
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012, Schema
 
-from ordinaut.engine import fieldpath, pattern
-from ordinaut.errors import MAX_SHOWN_VALUE, FieldError, Mistake, shown
+from ordinaut.engine import fieldpath, pattern, schema_words
+from ordinaut.errors import FieldError
 
 MAX_ERRORS = 10
 """Mistakes that are explained at once."""
@@ -35,6 +33,8 @@ _CHARACTERS_PER_UNIT = 64
 
 _Keyword = Callable[[Any, Any, Any, Any], Iterable[ValidationError] | None]
 """How ``jsonschema`` checks a keyword: validator, the keyword's value, the instance, the schema around the keyword."""
+
+_MARKS = frozenset({"const", "enum"})
 
 _left: ContextVar[list[int]] = ContextVar("left")
 """The units of work left to the explanation under way; ``jsonschema`` has no place to hand them through."""
@@ -50,24 +50,64 @@ def explain(schema: Mapping[str, Any], value: object, *, field: str) -> list[Fie
 
     ``schema`` is a document that `ordinaut.engine.schema` has accepted, or `METASCHEMA`.
     """
+    mistakes = _first((error, field) for error in _explainer(schema).iter_errors(value))
+    return mistakes or [FieldError(field, value, "does not match its schema", "compare it with the schema")]
+
+
+def mismatches(schema: Mapping[str, Any], parts: Iterable[tuple[Mapping[str, Any], object, str]]) -> list[FieldError]:
+    """
+    Return the mistakes, ten at most, in the values of ``parts``: subschemas of ``schema``, a value and a field of each.
+
+    Nothing is returned for what would take too long to look at.
+    """
+    explainer = _explainer(schema)
+    return _first(
+        (error, field) for part, value, field in parts for error in explainer.evolve(schema=part).iter_errors(value)
+    )
+
+
+def _first(errors: Iterator[tuple[ValidationError, str]]) -> list[FieldError]:
+    """Return the first errors, as far as they can be found with bounded work, each with the field of its value."""
     mistakes: list[FieldError] = []
     token = _left.set([MAX_WORK])
     try:
-        for error in islice(_explainer(schema).iter_errors(value), MAX_ERRORS):
-            mistakes.append(_mistake(best_match([error]) or error, field))  # noqa: PERF401 - kept when the next fails
+        for error, field in islice(errors, MAX_ERRORS):
+            mistake = _mistake(_probable(error), field)
+            if mistake not in mistakes:
+                mistakes.append(mistake)
     except (_Exhausted, RecursionError):
         pass
     finally:
         _left.reset(token)
-    return mistakes or [FieldError(field, value, "does not match its schema", "compare it with the schema")]
+    return mistakes
+
+
+def _probable(error: ValidationError) -> ValidationError:
+    """
+    Return the error behind ``error``, which may be a choice of schemas, in the branch that was probably meant.
+
+    That is the only one of which the value has the type, or of these the only one whose marks (``kind: {const: a}``)
+    it bears. Where that leaves none or several, the choice itself is the error.
+    """
+    while error.context:
+        branches: dict[object, list[ValidationError]] = {}
+        for inner in error.context:
+            branches.setdefault(inner.relative_schema_path[0], []).append(inner)
+        typed = [
+            found for found in branches.values() if not any(one.validator == "type" and not one.path for one in found)
+        ]
+        marked = [found for found in typed if not any(one.validator in _MARKS for one in found)]
+        meant = marked if len(typed) > 1 else typed
+        if len(meant) != 1:
+            break
+        error = meant[0][0]
+    return error
 
 
 def _mistake(error: ValidationError, field: str) -> FieldError:
     for key in error.absolute_path:
         field = fieldpath.child(field, key)
-    mistake = _MISTAKES.get(str(error.validator), Mistake.INVALID)
-    message, remedy = _WORDS.get(str(error.validator), _in_its_own_words)(error)
-    return FieldError(field, error.instance, message, remedy, mistake)
+    return schema_words.mistake(error, field=field)
 
 
 # --- Keywords that jsonschema checks in a way unfit for hostile input, or reports with less than a field each
@@ -122,14 +162,15 @@ def _required(_: Any, value: list[str], instance: object, __: Any) -> Iterator[V
                 yield ValidationError("is missing", path=[name], instance=None)
 
 
-def _unique_items(_: Any, value: bool, instance: Any, __: Any) -> Iterator[ValidationError]:  # noqa: FBT001
+def _unique_items(_: Any, value: bool, instance: Any, __: Any) -> Iterator[ValidationError]:
     if value and isinstance(instance, list) and not _UNIQUE.is_valid(instance):
         yield ValidationError("has items twice")
 
 
 _UNIQUE = jsonschema_rs.Draft202012Validator({"uniqueItems": True})
 
-_REPLACED: Final[Mapping[str, _Keyword]] = {
+_KEYWORDS: Final[Mapping[str, _Keyword]] = {
+    **Draft202012Validator.VALIDATORS,
     "additionalProperties": _additional_properties,
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
@@ -137,9 +178,8 @@ _REPLACED: Final[Mapping[str, _Keyword]] = {
     "uniqueItems": _unique_items,
 }
 
-_Explainer = extend(
-    Draft202012Validator,
-    {name: _metered(keyword) for name, keyword in (Draft202012Validator.VALIDATORS | _REPLACED).items()},
+_Explainer = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {name: _metered(keyword) for name, keyword in _KEYWORDS.items()}
 )
 
 
@@ -161,20 +201,3 @@ _REGISTRY: Registry[Schema] = Registry().with_resources(
 
 def _explainer(schema: Mapping[str, Any]) -> Any:
     return _Explainer(_without_dialect(schema), registry=_REGISTRY)
-
-
-# --- What to say about each keyword: what is wrong, and what to write instead
-
-_Words = Callable[[ValidationError], tuple[str, str]]
-
-_TYPES: Final = {type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
-
-
-def _listed(values: Iterable[object]) -> str:
-    return shown(", ".join(shown(value) for value in values))
-
-
-def _wrong_type(error: ValidationError, wanted: Iterable[str] | None = None) -> tuple[str, str]:
-    allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-    found = _TYPES.get(type(error.instance), "object")
-    return f"is of type {found}", f"write a value of type {' or '.join(wanted or allowed)}"

@@ -10,7 +10,7 @@ import difflib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 from jmespath import exceptions, functions, lexer, parser
 
@@ -70,7 +70,7 @@ def parse(source: str) -> Node:
     try:
         if _nesting(source) > MAX_DEPTH:
             refuse(source, f"is nested deeper than {MAX_DEPTH} levels", "split it over several steps")
-        tree: Node = parser.Parser().parse(source).parsed
+        tree: Node = _Parser().parse(source).parsed
     except exceptions.ParseError as error:
         _refuse_unparsable(source, error)
     _check_size(source, tree)
@@ -100,6 +100,20 @@ def alternatives(tree: Node) -> list[Node]:
     if tree["type"] != "or_expression":
         return [tree]
     return [node for child in tree["children"] for node in alternatives(child)]
+
+
+def ends_in_literal(tree: Node) -> bool:
+    """Whether the last resort of ``tree`` is a value that the author wrote: ``a | b || 'c'``."""
+    while tree["type"] == "pipe":
+        tree = tree["children"][-1]
+    return bool(alternatives(tree)[-1]["type"] == "literal")
+
+
+class _Parser(parser.Parser):  # type: ignore[misc]  # jmespath ships no types
+    """The parser of ``jmespath``, for which ``!a.b`` was ``(!a).b``: always null, where the author meant ``!(a.b)``."""
+
+    BINDING_POWER: ClassVar = {**parser.Parser.BINDING_POWER, "not": 8}  # above comparisons, below all that selects
+    _CACHE: ClassVar[dict[str, object]] = {}  # the trees differ from those of other users of the library
 
 
 class _Lexer(lexer.Lexer):  # type: ignore[misc]  # jmespath ships no types
@@ -133,9 +147,9 @@ def _nesting(source: str) -> int:
 
 
 def _refuse_unparsable(source: str, error: exceptions.ParseError) -> NoReturn:
-    if isinstance(error, exceptions.IncompleteExpressionError):
-        refuse(source, "ends too early", "complete the expression")
     place = error.lex_position
+    if place >= len(source):
+        refuse(source, "ends too early", "complete the expression")
     remedy = "see https://jmespath.org; text goes in single quotes: 'like this'"
     remedy = _REMEDIES.get(source[place : place + 1], remedy)
     refuse(source, f"is not JMESPath at character {place + 1}, near {shown(source[place : place + 10])}", remedy)

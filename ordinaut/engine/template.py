@@ -276,11 +276,11 @@ def _size_of(value: object, field: str) -> int:
         size = len(orjson.dumps(value))
     except TypeError as error:
         raise Invalid(
-            [FieldError(field, None, f"is not JSON: {error}", "use text, numbers, lists and objects")]
+            [FieldError(field, value, f"is not JSON: {error}", "use text, numbers, lists and objects")]
         ) from None
     if size > MAX_RENDERED:
         message = f"has {size} bytes, more than {MAX_RENDERED}"
-        raise Invalid([FieldError(field, None, message, "let a tool fetch large data", Mistake.TOO_LONG)])
+        raise Invalid([FieldError(field, value, message, "let a tool fetch large data", Mistake.TOO_LONG)])
     return size
 
 

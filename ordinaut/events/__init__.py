@@ -1,0 +1,1 @@
+"""Events: their shape, and the stream that carries them to agents."""

@@ -106,7 +106,8 @@ def _kind_of(document: object) -> type[Task] | type[Pipeline] | type[Tool]:
         return KINDS[kind]
     message = f"no matches for kind {shown(kind)} in version {shown(version)}"
     remedy = f"write {API_VERSION} and one of {', '.join(KINDS)}"
-    raise Invalid([FieldError("kind" if version == API_VERSION else "apiVersion", kind, message, remedy)])
+    field, value = ("kind", kind) if version == API_VERSION else ("apiVersion", version)
+    raise Invalid([FieldError(field, value, message, remedy)])
 
 
 def _set_by_server(resource: AnyResource) -> Iterator[FieldError]:

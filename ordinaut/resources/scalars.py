@@ -5,7 +5,7 @@ Each is a ``str`` with its bounds and rules attached, so that a field of a model
 stand on every text: without a ``maxLength`` the API server cannot bound the cost of a CEL rule and refuses the CRD.
 """
 
-from datetime import datetime
+import re
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -88,11 +88,13 @@ Duration = Annotated[
 ]
 """A span of time that may be zero; `duration.parse_duration` reads it."""
 
+_ZERO: Final = "^(0+(d|h|m|s|ms))+$"
+
 PositiveDuration = Annotated[
     Duration,
     Rule(
-        cel="self.matches('[1-9]')",
-        holds=lambda text: any(digit in text for digit in "123456789"),
+        cel=f"!self.matches({cel_string(_ZERO)})",
+        holds=lambda text: re.match(_ZERO, text) is None,
         message="must be longer than zero",
         remedy="write a duration such as 30s",
     ),
@@ -112,9 +114,10 @@ Interval = Annotated[
 def _is_real(text: str) -> bool:
     """Whether ``text`` is a moment of the calendar."""
     try:
-        return isinstance(moment.parse_moment(text), datetime)
+        moment.parse_moment(text)
     except Invalid:
         return False
+    return True
 
 
 # RE2 has no way to compute, so the days that do not exist are spelled out: the 30th and 31st of short months, and
@@ -155,19 +158,15 @@ TimeZone = Annotated[
 
 Cron = Annotated[str, Field(min_length=1, max_length=cron.MAX_CRON_LENGTH), *cron.RULES]
 
+_RULE_PART: Final = "[A-Za-z]+=[A-Za-z0-9,:+-]+"
+
 RecurrenceRule = Annotated[
     str,
     Field(min_length=1, max_length=1024),
     pattern(
-        "^(RRULE:)?[A-Za-z]+=[A-Za-z0-9,:+-]+(;[A-Za-z]+=[A-Za-z0-9,:+-]+)*;?$",
+        f"^((?i:RRULE):)?({_RULE_PART};)*(?i:FREQ)=[A-Za-z]+(;{_RULE_PART})*;?$",
         message="not a recurrence rule",
         remedy="write one line of RFC 5545 such as FREQ=WEEKLY;BYDAY=MO,FR;BYHOUR=8;BYMINUTE=30",
-    ),
-    Rule(
-        cel="self.upperAscii().contains('FREQ=')",
-        holds=lambda text: "FREQ=" in text.upper(),
-        message="a recurrence rule needs FREQ",
-        remedy="start it with FREQ=DAILY, WEEKLY, MONTHLY or YEARLY",
     ),
     Rule(
         cel="!(self.upperAscii().contains('COUNT=') && self.upperAscii().contains('UNTIL='))",
@@ -176,3 +175,4 @@ RecurrenceRule = Annotated[
         remedy="keep one of them",
     ),
 ]
+"""A rule of RFC 5545 3.3.10; what its parts mean is for ``ordinaut.schedule`` to check."""

@@ -33,13 +33,13 @@ class TaskPhase(StrEnum):
 
 
 class Condition(Part):
-    """One observed condition, as Kubernetes' ``metav1.Condition``."""
+    """One observed condition, in the form that all of Kubernetes uses (metav1.Condition)."""
 
     type: str = Field(max_length=316)
     status: Literal["True", "False", "Unknown"]
     observed_generation: int | None = Field(default=None, ge=0)
     last_transition_time: Timestamp
-    """When ``status`` last changed."""
+    """When the status last changed."""
     reason: str = Field(min_length=1, max_length=1024)
     """One word for machines."""
     message: str = Field(max_length=32768)
@@ -51,7 +51,7 @@ class RunSummary(Part):
 
     id: _Word
     phase: _Word
-    """A `states.RunPhase`."""
+    """Where the run stands: Pending, Running, Waiting, Succeeded, Failed, Cancelled, TimedOut or Parked."""
     scheduled_time: Timestamp | None = None
     """The nominal time; none for a run that somebody asked for."""
     start_time: Timestamp | None = None

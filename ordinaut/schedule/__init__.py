@@ -2,7 +2,14 @@
 Schedules: pure answers to "when does this fire?" and "what becomes of what was missed?".
 
 ``parse_schedule`` checks what a user wrote, ``next_fires`` lists instants, ``decide_missed`` decides the fate of those
-that are due. The rules (cron, RRULE, DST, catch-up) are those of ``docs/schedules.md``; time is always passed in.
+that are due. Time is always passed in, and nothing here does I/O beyond reading the pinned time zone data::
+
+    admission ──> spec ──> fires ──> missed        what the rest of the program calls
+                             │
+              cron   rrule   interval              one module per kind of rule
+                │      ├── rrule_daily             on the wall clock
+                │      └── rrule_elapsed           in elapsed time
+                └── days, times, zone ──┘          which days, which times of day, which instants
 """
 
 from ordinaut.schedule.admission import (

@@ -219,9 +219,14 @@ def _parse_dates(texts: Sequence[str], *, field: str, mistakes: "_Mistakes") -> 
     with mistakes.caught():
         if len(texts) > MAX_DATES:
             raise _invalid(field, f"{len(texts)} dates", f"more than {MAX_DATES}", "split it into several schedules")
+        errors: list[FieldError] = []
         for index, text in enumerate(texts):
-            with mistakes.caught():
+            try:
                 found.append(parse_moment(text, field=f"{field}[{index}]"))
+            except Invalid as invalid:
+                errors.extend(invalid.errors)
+        if errors:
+            raise Invalid(errors)
     return tuple(found)
 
 

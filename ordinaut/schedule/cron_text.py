@@ -188,9 +188,16 @@ def _range(what: _Field, term: str) -> range:
     elif match["step"]:
         high = what.high
     if high < low:
-        remedy = f"split it: {low}-{what.high},{what.low}-{high}"
+        remedy = f"write {_around(what, low, high)}"
         raise GrammarError(f"{what.title}: the range {shown(term)} runs backwards: allowed is {what.allowed}", remedy)
     return range(low, high + 1, step)
+
+
+def _around(what: _Field, low: int, high: int) -> str:
+    """Return what ``low`` to ``high`` past the end of the field may be written as."""
+    if what is _WEEKDAY and high == 0:
+        return f"{low}-7"
+    return f"{low}-{what.high},{what.low}-{high}"
 
 
 def _number(what: _Field, text: str) -> int:
@@ -209,8 +216,8 @@ def _remedy(what: _Field, term: str) -> str:
         return "write * instead of ?"
     if term.startswith("H"):
         return "write a number instead of H; a task's jitter spreads load"
-    if what is _DAY and "W" in term:
-        return "of the forms with W there is only LW, the last weekday of the month"
-    if "L" in term and (what is _DAY or what is _WEEKDAY):
-        return "L and LW belong into the day of month; the last Friday is 5L in the day of week"
+    if what is _DAY and ("L" in term or "W" in term):
+        return "with L and W there are only L, the last day, and LW, the last day from Monday to Friday"
+    if what is _WEEKDAY and "L" in term:
+        return "write 5L for the last Friday of the month"
     return f"use *, {what.allowed}, ranges a-b, lists a,b and steps */n"

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from ordinaut.schedule.seconds import calendar_day, new_year
 
-ALL_MONTHS = range(1, 13)
+DECEMBER = 12
+ALL_MONTHS = range(1, DECEMBER + 1)
 
 _COMMON = 365
 
@@ -49,20 +50,16 @@ _Shape = tuple[int, int, int, int]
 
 
 @cache
-def _days_of(shape: _Shape) -> tuple[tuple[Day, ...], ...]:
-    """Return the days of each month of a year."""
+def _days_of(shape: _Shape, month: int) -> tuple[Day, ...]:
+    """Return the days of a month of a year of this shape."""
     length, before, after, weekday = shape
-    sample, number, months = 2000 + (length == _COMMON), 0, []
-    for month in ALL_MONTHS:
-        month_length = monthrange(sample, month)[1]
-        months.append(
-            tuple(
-                Day(month, day, month_length, (weekday + number + day - 1) % 7, number + day, length, before, after)
-                for day in range(1, month_length + 1)
-            )
-        )
-        number += month_length
-    return tuple(months)
+    sample = date(2000 + (length == _COMMON), month, 1)
+    month_length = monthrange(sample.year, month)[1]
+    passed = sample.timetuple().tm_yday - 1
+    return tuple(
+        Day(month, day, month_length, (weekday + passed + day - 1) % 7, passed + day, length, before, after)
+        for day in range(1, month_length + 1)
+    )
 
 
 def _year_length(year: int) -> int:
@@ -97,14 +94,18 @@ class Days:
 
     def months(self, first: int, last: int) -> Iterator[Month]:
         """Yield, in order, the months that have any of the days from ``first`` to ``last``, both included."""
-        for year in range(calendar_day(first).year, calendar_day(last).year + 1):
+        begin, end = calendar_day(first), calendar_day(last)
+        for year in range(begin.year, end.year + 1):
             january, shape = new_year(year), self._shape(year)
+            low = begin.month if year == begin.year else 1
+            high = end.month if year == end.year else DECEMBER
             for month in self._months:
-                days = [january + day for day in self._of_month(shape, month)]
-                if days and (days[0] < first or days[-1] > last):
-                    days = [day for day in days if first <= day <= last]
-                if days:
-                    yield Month(year, month, days)
+                if low <= month <= high:
+                    days = [january + day for day in self._of_month(shape, month)]
+                    if month in {low, high}:
+                        days = [day for day in days if first <= day <= last]
+                    if days:
+                        yield Month(year, month, days)
 
     def between(self, first: int, last: int) -> Iterator[int]:
         """Yield, in order, the day numbers from ``first`` to ``last``, both included."""
@@ -136,6 +137,6 @@ class Days:
         """Return the days of a month of a year of some shape, counted from 0 on 1 January."""
         key = (shape, month)
         if key not in self._chosen:
-            days = _days_of(shape)[month - 1]
+            days = _days_of(shape, month)
             self._chosen[key] = array("H", (day.number - 1 for day in days if self._admits(day)))
         return self._chosen[key]

@@ -7,6 +7,7 @@ parts admit it and its period (year, month, week, day) is a multiple of INTERVAL
 starts where it is asked to, and COUNT is made good by counting the days before, not by walking the times.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from heapq import heappop, heappush
@@ -130,15 +131,19 @@ class DailyRule:
 
     def _count(self, first: int, end: int) -> int:
         """Return how many wall times lie from ``first`` up to but not including ``end``."""
-        if self._chooses or end - first <= DAY:
+        if self._chooses:
             return sum(1 for _ in takewhile(lambda wall: wall < end, self._walls(first, end)))
-        whole_days = range(first // DAY + 1, end // DAY)
-        edges = self._count(first, whole_days.start * DAY) + self._count(whole_days.stop * DAY, end)
+        days = self._count_days(first // DAY, end // DAY)
+        return days * len(self._times) + self._count_since_midnight(end) - self._count_since_midnight(first)
+
+    def _count_days(self, first: int, end: int) -> int:
         if self._rule.interval == 1:
-            days = self._days.count(whole_days.start, whole_days.stop)
-        else:
-            days = sum(len(piece) for _, piece in self._active(whole_days.start, whole_days.stop - 1))
-        return edges + days * len(self._times)
+            return self._days.count(first, end)
+        return sum(len(days) for _, days in self._active(first, end - 1))
+
+    def _count_since_midnight(self, wall: int) -> int:
+        day, time = divmod(wall, DAY)
+        return bisect_left(self._times, time) * self._count_days(day, day + 1)
 
     def _missing_before(self, first: int) -> int:
         """Return how many wall times of the rule before ``first`` fall into gaps."""

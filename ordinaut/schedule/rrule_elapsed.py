@@ -22,7 +22,7 @@ from ordinaut.schedule.rrule_days import admitted_days
 from ordinaut.schedule.rrule_text import Freq, Recurrence
 from ordinaut.schedule.seconds import DAY, HOUR, MINUTE, wall_of
 from ordinaut.schedule.times import Times
-from ordinaut.schedule.zone import Zone
+from ordinaut.schedule.zone import Period, Zone
 
 _UNITS = {Freq.HOURLY: HOUR, Freq.MINUTELY: MINUTE, Freq.SECONDLY: 1}
 _EVERY_HOUR, _EVERY_MINUTE, _EVERY_SECOND = range(24), range(60), range(60)
@@ -60,32 +60,49 @@ class ElapsedRule:
         if self._is_plain:
             last = until if count is None else min(until, self._anchor + (count - 1) * self._step)
             return iter(steps(self._anchor, self._step, after=after, until=last))
-        found = (base + hits[index] for base, hits, counting in self._hit_days(after + 1, until) for index in counting)
-        if count is None:
-            return found
-        used = sum(len(counting) for _, _, counting in self._hit_days(self._anchor, after))
-        return islice(found, max(0, count - used))
+        found = (
+            midnight + hits[index]
+            for period in self._zone.periods(max(after + 1, self._anchor), until)
+            for midnight, hits, counting in self._hit_days(period, *_days_of(period))
+            for index in counting
+        )
+        return found if count is None else islice(found, max(0, count - self._used_until(after)))
 
-    def _hit_days(self, first: int, last: int) -> Iterator[tuple[int, Sequence[int], range]]:
-        """Yield, for each day of each period of constant offset: its midnight, its hits, and which of them count."""
-        step = self._step
-        for start, end, offset in self._zone.periods(max(first, self._anchor), last):
-            find = self._finder((self._anchor + offset) % self._unit)
-            for day in self._days.between((start + offset) // DAY, (end - 1 + offset) // DAY):
-                midnight = day * DAY - offset
-                hits = find((self._anchor - midnight) % step)
+    def _hit_days(self, period: Period, first_day: int, last_day: int) -> Iterator[tuple[int, Sequence[int], range]]:
+        """Yield each day that has hits: the instant of its midnight, its hits, and which of them are in ``period``."""
+        start, end, offset = period
+        find, entry, step = self._finder(period), self._anchor + offset, self._step
+        for month in self._days.months(first_day, last_day):
+            for day in month.days:
+                hits = find((entry - day * DAY) % step)
                 if hits:
-                    yield midnight, hits, range(bisect_left(hits, start - midnight), bisect_left(hits, end - midnight))
+                    midnight = day * DAY - offset
+                    low = bisect_left(hits, start - midnight) if midnight < start else 0
+                    high = bisect_left(hits, end - midnight) if midnight > end - DAY else len(hits)
+                    yield midnight, hits, range(low, high)
 
-    def _finder(self, below: int) -> Callable[[int], Sequence[int] | None]:
-        """
-        Return what maps the phase at which the steps enter a day to that day's hits, as seconds since midnight.
+    def _used_until(self, last: int) -> int:
+        """Return how much of COUNT the instants up to and including ``last`` have used up."""
+        return sum(self._count_in(period) for period in self._zone.periods(self._anchor, last))
 
-        ``below`` is how far into its hour or minute each step comes: the same for a whole period.
-        """
-        if len(self._slots) <= _FEW_SLOTS:
-            return self._hits_by_phase(below).get
-        return self._hits_of_phase
+    def _count_in(self, period: Period) -> int:
+        first_day, last_day = _days_of(period)
+        if DAY % self._step or last_day == first_day:
+            return self._count_days(period, first_day, last_day)
+        # The steps enter every day at the same phase, so the days between the first and the last have equal hits.
+        hits = self._finder(period)((self._anchor + period.offset) % self._step) or ()
+        between = self._days.count(first_day + 1, last_day) * len(hits)
+        return between + sum(self._count_days(period, day, day) for day in (first_day, last_day))
+
+    def _count_days(self, period: Period, first_day: int, last_day: int) -> int:
+        return sum(len(counting) for _, _, counting in self._hit_days(period, first_day, last_day))
+
+    def _finder(self, period: Period) -> Callable[[int], Sequence[int] | None]:
+        """Return what maps the phase at which the steps enter a day to that day's hits, as seconds since midnight."""
+        if len(self._slots) > _FEW_SLOTS:
+            return self._hits_of_phase
+        # How far into its hour or minute each step comes is the same for a whole period.
+        return self._hits_by_phase((self._anchor + period.offset) % self._unit).get
 
     def _find_hits_by_phase(self, below: int) -> dict[int, list[int]]:
         """Go through the slots that BY parts admit: each is hit by the days of one phase."""
@@ -138,3 +155,8 @@ class ElapsedRule:
             ),
             default=MINUTE,
         )
+
+
+def _days_of(period: Period) -> tuple[int, int]:
+    """Return the first and the last day that the wall clock shows in a period."""
+    return (period.start + period.offset) // DAY, (period.end - 1 + period.offset) // DAY

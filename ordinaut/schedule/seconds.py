@@ -15,7 +15,7 @@ DAY = 86_400
 
 FIRST_YEAR = 1970
 LAST_YEAR = 9998
-"""Years that may be written in a schedule; a day may be added on either side without leaving ``datetime``'s range."""
+"""Years that may be written in a schedule: they leave room for an offset on either side."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
@@ -63,4 +63,5 @@ def new_year(year: int) -> int:
 
 
 FIRST_INSTANT = new_year(FIRST_YEAR) * DAY
-LAST_INSTANT = new_year(LAST_YEAR + 1) * DAY - 1
+LAST_INSTANT = new_year(LAST_YEAR - 1) * DAY
+"""No search goes further; it leaves room for a period of a rule that is begun."""

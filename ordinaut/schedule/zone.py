@@ -12,12 +12,13 @@ import zoneinfo
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import tzdata  # type: ignore[import-untyped]  # it ships no types
 
 from ordinaut.errors import FieldError, Invalid
-from ordinaut.schedule.seconds import DAY, calendar_day, clock, new_year
+from ordinaut.schedule.seconds import DAY, calendar_day, new_year
 
 zoneinfo.reset_tzpath(to=[])
 zoneinfo.ZoneInfo.clear_cache()
@@ -26,7 +27,9 @@ _NOT_PLACES = frozenset({"Factory", "localtime", "posixrules"})
 _NAMES = frozenset(zoneinfo.available_timezones()) - _NOT_PLACES
 _LONGEST_NAME = max(map(len, _NAMES))
 
-_PROBE = 6 * DAY
+_REMEMBERED_YEARS = 128
+
+_PROBES = tuple(timedelta(days=day) for day in range(-6, 373, 6))
 """No zone changes its offset twice within 6.9 days (all of tzdata since 1900), so probing this often misses nothing."""
 
 
@@ -87,6 +90,21 @@ class Reading(NamedTuple):
         return self.wall - min(self.before, self.after)
 
 
+class _Change(NamedTuple):
+    """At ``instant`` the UTC offset goes from ``before`` to ``after``."""
+
+    instant: int
+    before: int
+    after: int
+
+
+class _Year(NamedTuple):
+    """The offset some days before a year begins, and the changes from there until some days after it has ended."""
+
+    offset: int
+    changes: tuple[_Change, ...]
+
+
 class Zone:
     """One time zone in whole seconds. Make it with ``zone(name)``."""
 
@@ -94,10 +112,11 @@ class Zone:
         self.name = name
         self._info = zoneinfo.ZoneInfo(name)
         self._epoch = datetime(1970, 1, 1, tzinfo=self._info)
+        self._year = lru_cache(maxsize=_REMEMBERED_YEARS)(self._find_year)
 
     def offset_at(self, instant: int) -> int:
         """Return the seconds that the zone's wall clock is ahead of UTC at ``instant``."""
-        # tzinfo.fromutc wants UTC's figures under the zone's own name, and subtracts within one zone by the figures.
+        # fromutc wants UTC's figures under the zone's own name, and datetimes of one zone subtract by their figures.
         moment = self._epoch + timedelta(seconds=instant)
         return _seconds(self._info.fromutc(moment) - moment)
 
@@ -106,26 +125,50 @@ class Zone:
         return instant + self.offset_at(instant)
 
     def read(self, wall: int) -> Reading:
-        """Return how ``wall`` is read in this zone (PEP 495 does the work)."""
-        shown = clock(wall).replace(tzinfo=self._info)
-        return Reading(wall, _offset(shown), _offset(shown.replace(fold=1)))
+        """Return how ``wall`` is read in this zone."""
+        offset, changes = self._year(calendar_day(wall // DAY).year)
+        for instant, before, after in changes:
+            if wall < instant + min(before, after):
+                break
+            if wall < instant + max(before, after):
+                return Reading(wall, before, after)
+            offset = after
+        return Reading(wall, offset, offset)
 
     def gap_end(self, reading: Reading) -> int:
         """Return the first instant after the gap that ``reading`` is missing in."""
-        return self.next_change(reading.wall - reading.after, reading.wall - reading.before)
+        return self._change_between(reading.wall - reading.after, reading.wall - reading.before)
 
     def periods(self, first: int, last: int) -> Iterator[Period]:
         """Yield, in order, periods that together hold every instant from ``first`` to ``last``, both included."""
         for year in range(calendar_day(first // DAY).year, calendar_day(last // DAY).year + 1):
             start, end = max(first, new_year(year) * DAY), min(last + 1, new_year(year + 1) * DAY)
-            offset = self.offset_at(start)
-            for change, changed in _changes(self.name, year):
-                if start < change < end:
-                    yield Period(start, change, offset)
-                    start, offset = change, changed
+            offset, changes = self._year(year)
+            for instant, _, after in changes:
+                if instant >= end:
+                    break
+                if instant > start:
+                    yield Period(start, instant, offset)
+                    start = instant
+                offset = after
             yield Period(start, end, offset)
 
-    def next_change(self, low: int, high: int) -> int:
+    def _find_year(self, year: int) -> _Year:
+        # A wall time of the year may lie up to a day outside of the same year in UTC.
+        january = self._epoch + timedelta(days=new_year(year))
+        probes = [january + step for step in _PROBES]
+        offsets = [self._info.fromutc(probe) - probe for probe in probes]
+        if len(set(offsets)) == 1:
+            return _Year(_seconds(offsets[0]), ())
+        instants = [_seconds(probe - self._epoch) for probe in probes]
+        changes = tuple(
+            _Change(self._change_between(low, high), _seconds(before), _seconds(after))
+            for (low, before), (high, after) in pairwise(zip(instants, offsets, strict=True))
+            if before != after
+        )
+        return _Year(_seconds(offsets[0]), changes)
+
+    def _change_between(self, low: int, high: int) -> int:
         """Return the first instant of (low, high] with the offset of ``high``; at most one change lies between."""
         offset = self.offset_at(high)
         while high - low > 1:
@@ -141,26 +184,7 @@ def _seconds(offset: timedelta) -> int:
     return offset.days * DAY + offset.seconds
 
 
-def _offset(moment: datetime) -> int:
-    return _seconds(moment.utcoffset() or timedelta())
-
-
 @lru_cache(maxsize=1024)
 def zone(name: str) -> Zone:
     """Return the zone called ``name``, which ``parse_zone`` has accepted."""
     return Zone(name)
-
-
-@lru_cache(maxsize=16_384)
-def _changes(name: str, year: int) -> tuple[tuple[int, int], ...]:
-    """Return the changes of offset in a UTC year: (instant, offset from then on)."""
-    here, found = zone(name), []
-    low, last = new_year(year) * DAY - 1, new_year(year + 1) * DAY - 1
-    before = here.offset_at(low)
-    while low < last:
-        high = min(low + _PROBE, last)
-        after = here.offset_at(high)
-        if after != before:
-            found.append((here.next_change(low, high), after))
-        low, before = high, after
-    return tuple(found)

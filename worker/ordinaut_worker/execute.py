@@ -8,6 +8,7 @@ settled as Waiting and leaves the worker.
 
 import random
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from ordinaut import metrics
 from ordinaut.engine.cursor import Committed, Execute, Finish
@@ -66,6 +67,7 @@ class Executor:
     async def _step(self, progress: Progress, move: Execute) -> RunResult | None:
         """Carry out one step; return the run's result if it can't go on now."""
         if progress.out_of_time:
+            progress.record(move, _not_tried())
             return _out_of_time(progress)
         outcome = await attempt(
             move.step,
@@ -114,6 +116,11 @@ class Executor:
             # Both clocks are off by the same: only spans within this process are measured.
             started = work.started_at or work.leased_at
             metrics.RUN_DURATION.observe(max(0.0, (datetime.now(UTC) - started).total_seconds()))
+
+
+def _not_tried() -> Outcome:
+    now = monotonic()
+    return Outcome(StepPhase.TIMED_OUT, started=now, finished=now, error="the run's time was over before this try")
 
 
 def _out_of_time(progress: Progress) -> RunResult:

@@ -15,7 +15,6 @@ import orjson
 from ordinaut.engine.schema import Schema, compile_schema
 
 from ordinaut.engine.plan import is_builtin
-from ordinaut.engine.retry import RetryStrategy
 from ordinaut.errors import Permanent
 from ordinaut.resources.duration import parse_duration
 from ordinaut.resources.tool import ToolSpec

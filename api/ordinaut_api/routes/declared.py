@@ -4,7 +4,7 @@ The routes that pipelines and tools have alike: list, get, create or replace, de
 ``pipelines`` and ``tools`` each make their router here; tasks, which also have a clock and runs, have their own.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,6 +19,7 @@ from ordinaut_api.backend import UseBackend, UseConnection
 from ordinaut_api.routes.parameters import ListQuery, NameInPath, NamespaceInPath
 
 View = TypeVar("View", bound=schemas.Object)
+Show = Callable[[Connection, Sequence[DeclaredRow]], Awaitable[list[View]]]
 
 
 def manifest_body(kind: Kind) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def manifest_body(kind: Kind) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def declared_router(kind: Kind, *, view: type[View], show: Callable[[DeclaredRow], View]) -> APIRouter:
+def declared_router(kind: Kind, *, view: type[View], show: Show[View]) -> APIRouter:
     """Return the routes of one kind; ``show`` makes its answers from rows."""
     collection = manifests.COLLECTIONS[kind]
     router = APIRouter(prefix=f"/v1/namespaces/{{namespace}}/{collection}", tags=[collection])
@@ -45,7 +46,7 @@ def declared_router(kind: Kind, *, view: type[View], show: Callable[[DeclaredRow
         rows = await status.list_declared(connection, kind, namespace=key.namespace, limit=1, name=key.name)
         if not rows:
             raise NotFound(f"{key} does not exist.")
-        return show(rows[0])
+        return (await show(connection, rows))[0]
 
     @router.get("", response_model=schemas.Page[view], response_model_exclude_none=True)  # type: ignore[valid-type]
     async def list_(
@@ -55,7 +56,8 @@ def declared_router(kind: Kind, *, view: type[View], show: Callable[[DeclaredRow
         name = f"{namespace}/{collection}"
         after = pages.decode(query.cursor, list_name=name, read=str)
         rows = await status.list_declared(connection, kind, namespace=namespace, limit=query.limit + 1, after=after)
-        return pages.page(rows, limit=query.limit, list_name=name, position=lambda row: row.name, show=show)
+        found = pages.page(rows, limit=query.limit, list_name=name, position=lambda row: row.name)
+        return schemas.Page(items=await show(connection, found.items), next_cursor=found.next_cursor)
 
     @router.get("/{name}", response_model=view, response_model_exclude_none=True)
     async def get(namespace: NamespaceInPath, name: NameInPath, connection: UseConnection) -> View:

@@ -60,8 +60,8 @@ async def list_(
         phase=query.phase,
         trigger=query.trigger,
     )
-    return pages.page(
-        rows, limit=query.limit, list_name=list_name, position=lambda row: str(row.run_id), show=objects.run
+    return pages.page(rows, limit=query.limit, list_name=list_name, position=lambda row: str(row.run_id)).show(
+        objects.run
     )
 
 

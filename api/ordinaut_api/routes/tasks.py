@@ -42,10 +42,12 @@ async def _row(connection: Connection, *, namespace: str, name: str) -> TaskRow:
 
 
 async def _next_times(row: TaskRow, *, count: int) -> list[datetime]:
-    if row.invalid is not None:
+    """Return the stored next time, which may be due this moment, and those after it."""
+    if row.next_fire_at is None:
         return []
     # Looking far ahead takes some milliseconds of CPU, which other requests need not wait for.
-    return await asyncio.to_thread(upcoming, row.spec, anchor=row.anchor, after=row.now, limit=count)
+    later = await asyncio.to_thread(upcoming, row.spec, anchor=row.anchor, after=row.next_fire_at, limit=count - 1)
+    return [row.next_fire_at, *later]
 
 
 async def _task(connection: Connection, *, namespace: str, name: str) -> schemas.Task:
@@ -61,7 +63,7 @@ async def list_(
     name = f"{namespace}/tasks"
     after = pages.decode(query.cursor, list_name=name, read=str)
     rows = await status.list_tasks(connection, namespace=namespace, limit=query.limit + 1, after=after)
-    return pages.page(rows, limit=query.limit, list_name=name, position=lambda row: row.name, show=objects.task)
+    return pages.page(rows, limit=query.limit, list_name=name, position=lambda row: row.name).show(objects.task)
 
 
 @router.get("/{name}", response_model_exclude_none=True)
@@ -106,8 +108,7 @@ async def fires(
         limit=query.limit,
         list_name=list_name,
         position=lambda row: row.scheduled_at.isoformat(),
-        show=objects.fire,
-    )
+    ).show(objects.fire)
 
 
 @router.get("/{name}/preview", response_model_exclude_none=True)

@@ -5,9 +5,9 @@ from typing import Any
 from ordinaut.resources.yamldocs import Document
 from ordinaut_cli import files, render
 from ordinaut_cli.commands.validate import verdicts
-from ordinaut_cli.errors import WRONG_INPUT, Failure
+from ordinaut_cli.errors import WRONG_INPUT, CommandError
 from ordinaut_cli.options import DEFAULT_API, Api, Files, Namespace, Output, OutputFormat
-from ordinaut_cli.rest import ProblemFailure, Rest
+from ordinaut_cli.rest import RefusedError, Rest
 
 COLLECTIONS = {"Tool": "tools", "Pipeline": "pipelines", "Task": "tasks"}
 """In the order of applying: what others refer to first."""
@@ -19,11 +19,14 @@ def apply(
     api: Api = DEFAULT_API,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Create or replace the objects in manifests; nothing is sent if there is a mistake in any of them."""
+    """Create or replace the objects in manifests.
+
+    Nothing is sent if there is a mistake in any of them.
+    """
     documents = [document for document in files.load(filename) if not files.is_foreign(document)]
     wrong = [verdict for verdict in verdicts(documents, namespace=namespace) if verdict.errors]
     if wrong:
-        raise Failure(*(line for verdict in wrong for line in verdict.lines()), exit_code=WRONG_INPUT)
+        raise CommandError(*(line for verdict in wrong for line in verdict.lines()), exit_code=WRONG_INPUT)
     manifests = [(document, files.content(document, namespace=namespace)) for document in documents]
     applied = []
     for kind, collection in COLLECTIONS.items():
@@ -42,8 +45,8 @@ def _put(document: Document, data: Any, collection: str, *, api: str) -> dict[st
         try:
             before = _generation(rest, path)
             made = rest.put(path, data)
-        except ProblemFailure as failure:
-            raise Failure(*_placed(document, data, failure), exit_code=failure.exit_code) from None
+        except RefusedError as failure:
+            raise CommandError(*_placed(document, data, failure), exit_code=failure.exit_code) from None
     after = made["metadata"]["generation"]
     result = "created" if before is None else "unchanged" if before == after else "configured"
     return {"object": made, "result": result}
@@ -52,13 +55,13 @@ def _put(document: Document, data: Any, collection: str, *, api: str) -> dict[st
 def _generation(rest: Rest, path: str) -> int | None:
     try:
         return int(rest.get(path)["metadata"]["generation"])
-    except ProblemFailure as failure:
+    except RefusedError as failure:
         if failure.status == 404:  # noqa: PLR2004
             return None
         raise
 
 
-def _placed(document: Document, data: Any, failure: ProblemFailure) -> list[str]:
+def _placed(document: Document, data: Any, failure: RefusedError) -> list[str]:
     """Return what the API refused, with its place in the file."""
     if not failure.errors:
         return [f"{document.source}:{document.line}: {files.title(data)}: {failure}"]

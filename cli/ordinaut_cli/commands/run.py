@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ordinaut.states import FINAL_RUN_PHASES, FINAL_STEP_PHASES, RunPhase, StepPhase
 from ordinaut_cli import render, times
-from ordinaut_cli.errors import WRONG_INPUT, Failure
+from ordinaut_cli.errors import WRONG_INPUT, CommandError
 from ordinaut_cli.options import DEFAULT_API, Api, Namespace, Output, OutputFormat
 from ordinaut_cli.rest import Rest
 
@@ -32,15 +32,16 @@ MARKS: Final = {
 def run(
     task: Annotated[str, typer.Argument(metavar="TASK", help="The task's name.")],
     param: Annotated[
-        list[str], typer.Option("--param", "-p", metavar="K=V|K:=JSON", help="A param of this run: text, or JSON.")
-    ] = [],
+        list[str] | None,
+        typer.Option("--param", "-p", metavar="K=V|K:=JSON", help="A param of this run: text, or JSON."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the run; status 0 only if it succeeds.")] = False,
     namespace: Namespace = "default",
     api: Api = DEFAULT_API,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Run a task now."""
-    params = dict(parse_param(text) for text in param)
+    params = dict(parse_param(text) for text in param or ())
     with Rest(api, namespace=namespace) as rest:
         made = rest.post(f"tasks/{render.segment(task)}/run", {"params": params} if params else {})
         name = made["metadata"]["name"]
@@ -74,13 +75,13 @@ def parse_param(text: str) -> tuple[str, Any]:
     is_json = name.endswith(":")
     name = name.removesuffix(":")
     if not separator or not name:
-        raise Failure(f"--param: {text}: no value; write name=text or name:=json", exit_code=WRONG_INPUT)
+        raise CommandError(f"--param: {text}: no value; write name=text or name:=json", exit_code=WRONG_INPUT)
     if not is_json:
         return name, value
     try:
         return name, orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        raise Failure(
+        raise CommandError(
             f"--param: {text}: not JSON: {error}; write {name}=… for text, or quote it as JSON", exit_code=WRONG_INPUT
         ) from None
 
@@ -121,4 +122,4 @@ def finish(over: Any, *, quiet: bool = False) -> None:
             print(f"run {name} {phase}")
         return
     why = over["status"].get("error") or over["status"].get("reason") or "see `ordinaut describe run`"
-    raise Failure(f"run {name} {phase}: {render.visible(why)}")
+    raise CommandError(f"run {name} {phase}: {render.visible(why)}")

@@ -11,8 +11,8 @@ from ordinaut.declaration.nominal import upcoming
 from ordinaut.errors import Invalid
 from ordinaut.resources.manifest import Task
 from ordinaut_cli import files, render, times, views
-from ordinaut_cli.errors import WRONG_INPUT, Failure
-from ordinaut_cli.options import DEFAULT_API, Api, Files, Limit, Namespace, Output, OutputFormat
+from ordinaut_cli.errors import WRONG_INPUT, CommandError
+from ordinaut_cli.options import DEFAULT_API, Api, Limit, Namespace, OptionalFiles, Output, OutputFormat
 from ordinaut_cli.rest import Rest
 
 
@@ -23,7 +23,10 @@ def fires(
     api: Api = DEFAULT_API,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Show a task's ledger: for each nominal time its run, or why it was skipped."""
+    """Show what became of a task's nominal times.
+
+    Each has a run, or the reason why it was skipped.
+    """
     with Rest(api, namespace=namespace) as rest:
         items = list(rest.items(f"tasks/{render.segment(task)}/fires", limit=limit))
     if not items and output is OutputFormat.TABLE:
@@ -34,20 +37,23 @@ def fires(
 
 def preview(
     task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="The task's name.")] = None,
-    filename: Files = [],
+    filename: OptionalFiles = None,
     count: Annotated[int, typer.Option("--count", "-c", min=1, max=100, help="How many times to show.")] = 10,
     namespace: Namespace = "default",
     api: Api = DEFAULT_API,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Show when a task will run: one that exists, or those in a file, without asking anybody."""
-    if (task is None) == (not filename):
-        raise Failure("name a TASK, or files with -f, but not both", exit_code=WRONG_INPUT)
+    """Show when a task will run.
+
+    Either one that exists, or those in files, which needs no API.
+    """
+    if (task is None) != bool(filename):
+        raise CommandError("name a TASK, or files with -f, but not both", exit_code=WRONG_INPUT)
     if task is not None:
         with Rest(api, namespace=namespace) as rest:
             found = rest.get(f"tasks/{render.segment(task)}/preview", count=count)["items"]
         _show({task: found}, output, single=True)
-    else:
+    elif filename:
         _show(_from_files(filename, namespace=namespace, count=count), output, single=False)
 
 
@@ -59,13 +65,13 @@ def _from_files(names: list[str], *, namespace: str, count: int) -> dict[str, li
         try:
             resource = examine.check(files.content(document, namespace=namespace))
         except Invalid as invalid:
-            raise Failure(*files.mistakes(document, invalid.errors), exit_code=WRONG_INPUT) from None
+            raise CommandError(*files.mistakes(document, invalid.errors), exit_code=WRONG_INPUT) from None
         if isinstance(resource, Task):
             spec = resource.spec.canonical()
             coming = upcoming(spec, anchor=now, after=now, limit=count)
             found[resource.metadata.name] = [time.isoformat().replace("+00:00", "Z") for time in coming]
     if not found:
-        raise Failure(f"-f: {', '.join(names)}: no Task in there", exit_code=WRONG_INPUT)
+        raise CommandError(f"-f: {', '.join(names)}: no Task in there", exit_code=WRONG_INPUT)
     return found
 
 

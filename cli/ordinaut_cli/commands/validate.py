@@ -8,7 +8,7 @@ from ordinaut.declaration import examine
 from ordinaut.errors import FieldError, Invalid
 from ordinaut.resources.yamldocs import Document
 from ordinaut_cli import files, render
-from ordinaut_cli.errors import Failure
+from ordinaut_cli.errors import CommandError
 from ordinaut_cli.options import Files, Namespace, Output, OutputFormat
 
 Identity = tuple[str, str, str]
@@ -51,7 +51,7 @@ class Verdict:
 
 
 def validate(filename: Files, namespace: Namespace = "default", output: Output = OutputFormat.TABLE) -> None:
-    """Check manifests; ends with status 1 if there are mistakes."""
+    """Check manifests without asking anybody."""
     found = verdicts(files.load(filename), namespace=namespace)
     if output is not OutputFormat.TABLE:
         print(render.dump({"items": [verdict.json() for verdict in found]}, output))
@@ -61,7 +61,7 @@ def validate(filename: Files, namespace: Namespace = "default", output: Output =
                 print("\n".join(verdict.lines()))
     wrong = [verdict for verdict in found if verdict.errors]
     if wrong:
-        raise Failure(*(line for verdict in wrong for line in verdict.lines()))
+        raise CommandError(*(line for verdict in wrong for line in verdict.lines()))
 
 
 def verdicts(documents: Iterable[Document], *, namespace: str) -> list[Verdict]:
@@ -82,10 +82,10 @@ def _judge(document: Document, *, namespace: str, seen: dict[Identity, Document]
         verdict.errors = list(invalid.errors)
         return verdict
     identity = (resource.kind, resource.metadata.namespace, resource.metadata.name)
-    if first := seen.setdefault(identity, document):
-        if first is not document:
-            place = f"{first.source}:{first.line}"
-            verdict.errors = [
-                FieldError("metadata.name", resource.metadata.name, f"also declared in {place}", "keep one of them")
-            ]
+    first = seen.setdefault(identity, document)
+    if first is not document:
+        place = f"{first.source}:{first.line}"
+        verdict.errors = [
+            FieldError("metadata.name", resource.metadata.name, f"also declared in {place}", "keep one of them")
+        ]
     return verdict

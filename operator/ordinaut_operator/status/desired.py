@@ -2,8 +2,8 @@
 What the status of an object should say.
 
 Pure: from what PostgreSQL knows (``store.status``) and what the status says now to the new one, in the shape of
-``ordinaut.resources.status``. The status writer compares the two and writes the difference. As long as nothing happens the
-result stays the same, whoever computes it and when: an operator that starts again has nothing to write.
+``ordinaut.resources.status``. The status writer compares the two and writes the difference. As long as nothing
+happens the result stays the same, whoever computes it and when: an operator that starts again has nothing to write.
 """
 
 from collections.abc import Mapping
@@ -139,9 +139,7 @@ def _condition(kind: str, holds: bool, reason: str, message: str) -> dict[str, s
     return {"type": kind, "status": "True" if holds else "False", "reason": reason, "message": message}
 
 
-def _dated(
-    conditions: list[dict[str, str]], *, generation: int, observed: Observed, now: datetime
-) -> list[Condition]:
+def _dated(conditions: list[dict[str, str]], *, generation: int, observed: Observed, now: datetime) -> list[Condition]:
     """Return conditions with the time since when their status is what it is."""
     since: Mapping[tuple[str, str], str] = {(kind, status): moment for kind, status, moment in observed.conditions}
     moment = timestamp(now)

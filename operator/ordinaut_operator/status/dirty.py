@@ -1,8 +1,8 @@
 """
 Which tasks' statuses are to be looked at, and when.
 
-Pure bookkeeping for the status writer: what is marked becomes due a moment later, so that a short run costs one write and
-not three, and not before some seconds have passed since the task's status was last written.
+Pure bookkeeping for the status writer: what is marked becomes due a moment later, so that a short run costs one write
+and not three, and not before some seconds have passed since the task's status was last written.
 """
 
 import heapq
@@ -23,7 +23,9 @@ class Dirty:
         return len(self._due)
 
     def mark(self, tasks: Iterable[int], *, now: float, after: float | None = None) -> None:
-        """Have tasks looked at ``after`` seconds (by default the time to settle), or earlier if they are due earlier."""
+        """
+        Have tasks looked at ``after`` seconds (by default the time to settle), or earlier if they are due earlier.
+        """
         for task in tasks:
             due = max(now + (self._settle if after is None else after), self._free_at(task))
             if due < self._due.get(task, float("inf")):

@@ -1,10 +1,10 @@
 """
 Moves what the queue holds into PostgreSQL: some hundred objects a transaction, until it worked.
 
-Each source runs one :class:`Batches` on its :class:`~ordinaut_operator.sync.queue.Queue`. While the database is away, all of
-it waits and is tried again within seconds. An object that can't be written for a reason of its own is found by halving the
-batch, set aside and tried again later, so that it holds up nobody else. ``declaration.apply`` is idempotent: a batch whose
-commit was not confirmed is simply written again.
+Each source runs one :class:`Batches` on its :class:`~ordinaut_operator.sync.queue.Queue`. While the database is away,
+all of it waits and is tried again within seconds. An object that can't be written for a reason of its own is found by
+halving the batch, set aside and tried again later, so that it holds up nobody else. ``declaration.apply`` is
+idempotent: a batch whose commit was not confirmed is simply written again.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from ordinaut import declaration, metrics
-from ordinaut.declaration.apply import Applied
+from ordinaut import metrics
+from ordinaut.declaration.apply import apply, remove
+from ordinaut.declaration.examine import examine
 from ordinaut.logging import get_logger
 from ordinaut.states import Origin
 from ordinaut.store.declared import Declared, Incarnation, Key, Owner
@@ -105,11 +106,11 @@ class Batches:
     async def _commit(self, changes: Sequence[Change]) -> Mapping[Key, Owner]:
         gone = [Incarnation(change.key, uid) for change in changes for uid in sorted(change.gone)]
         if gone:
-            _count(await declaration.remove(self._pool, gone, origin=self._origin), action="removed")
+            _count(await remove(self._pool, gone, origin=self._origin), action="removed")
         documents = [change.present for change in changes if change.present is not None]
         if not documents:
             return {}
-        applied: Applied = await declaration.apply(self._pool, await _examined(documents), origin=self._origin)
+        applied = await apply(self._pool, await _examined(documents), origin=self._origin)
         _count(applied.changed, action="changed")
         for key, owner in applied.conflicts.items():
             log.warning("name is taken; the object is left out", object=str(key), owner=owner.origin.value)
@@ -129,7 +130,7 @@ async def _examined(documents: Iterable[Document]) -> list[Declared]:
     examined: list[Declared] = []
     slice_ends = time.perf_counter() + _SLICE
     for document in documents:
-        examined.append(declaration.examine(document))
+        examined.append(examine(document))
         if time.perf_counter() > slice_ends:
             await asyncio.sleep(0)
             slice_ends = time.perf_counter() + _SLICE

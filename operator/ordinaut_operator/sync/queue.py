@@ -1,10 +1,10 @@
 """
 What has been seen of a source and is not in PostgreSQL yet: for each object the newest state only.
 
-The sources put states in (:meth:`Queue.see`, :meth:`Queue.gone`), :mod:`ordinaut_operator.sync.batches` takes them out,
-writes them and reports back. The queue does no I/O and reads no clock. One object is never in two hands at once; a state
-that is seen while an older one is being written waits for that; of states that wait only the newest counts. Deletions are
-remembered by uid: a name that is used again is another object, and the old one must still be ended.
+The sources put states in (:meth:`Queue.see`, :meth:`Queue.gone`), :mod:`ordinaut_operator.sync.batches` takes them
+out, writes them and reports back. The queue does no I/O and reads no clock. One object is never in two hands at once;
+a state that is seen while an older one is being written waits for that; of states that wait only the newest counts.
+Deletions are remembered by uid: a name that is used again is another object, and the old one must still be ended.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,9 @@ _REMEMBERED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be done about one name: end the incarnations in ``gone``, then take over ``present`` if there is one."""
+    """
+    What is to be done about one name: end the incarnations in ``gone``, then take over ``present`` if there is one.
+    """
 
     key: Key
     present: Document | None = None
@@ -68,9 +70,9 @@ class Queue:
         """
         Put in an object that exists; returns whether it is news.
 
-        A change of its status only is none, and neither is a late event of an incarnation that has ended, unless ``again``
-        says that the object was looked up and is to be written all the same. An object that is being deleted counts as
-        gone, whatever its finalizers still wait for.
+        A change of its status only is none, and neither is a late event of an incarnation that has ended, unless
+        ``again`` says that the object was looked up and is to be written all the same. An object that is being
+        deleted counts as gone, whatever its finalizers still wait for.
         """
         key, state = key_of(document), _state_of(document)
         before = self._seen.get(key)
@@ -124,7 +126,9 @@ class Queue:
         self._busy.difference_update(change.key for change in changes)
 
     def put_back(self, changes: Sequence[Change]) -> None:
-        """Report changes as not written: they are the next to be taken, with what was seen since. Written ones stay out."""
+        """
+        Report changes as not written: they are the next to be taken, with what was seen since. Written ones stay out.
+        """
         returned = {}
         for change in changes:
             if change.key in self._busy:
@@ -133,7 +137,9 @@ class Queue:
         self._ready = returned | self._ready
 
     def set_aside(self, change: Change, *, until: float) -> None:
-        """Report a change as one that can't be written: it is taken again at ``until``, or when something new is seen."""
+        """
+        Report a change as one that can't be written: it is taken again at ``until``, or when something new is seen.
+        """
         self._busy.discard(change.key)
         failed = replace(change, failures=change.failures + 1)
         if (newer := self._pop(change.key)) is not None:

@@ -1,11 +1,11 @@
 """
 Compares PostgreSQL with the API server and puts right what the watch has missed.
 
-kopf tells of no object that was deleted while nobody watched: before the operator started, or while the API server was
-restarted. :class:`Resync` reads what is stored, *then* lists what exists (metadata only), and ends by uid what does not exist
-any more; a list that could not be read to its end is never used. It does so at the start, after each new listing, and
-every few minutes. The same comparison finds what exists and was never seen; that should not happen, so it is looked at twice
-before it is fetched, and the watch is started again.
+kopf tells of no object that was deleted while nobody watched: before the operator started, or while the API server
+was restarted. :class:`Resync` reads what is stored, *then* lists what exists (metadata only), and ends by uid what
+does not exist any more; a list that could not be read to its end is never used. It does so at the start, after each
+new listing, and every few minutes. The same comparison finds what exists and was never seen; that should not happen,
+so it is looked at twice before it is fetched, and the watch is started again.
 """
 
 import asyncio
@@ -56,9 +56,9 @@ class Resync:
     """
     Keeps a queue complete. Times are in seconds.
 
-    ``ended`` is given each object that exists no more, ``look_up`` each one that was fetched; ``watch_failed`` is called
-    when the watch has missed something; ``waiting`` returns the names that are not stored because another origin owns them:
-    they are tried again each time.
+    ``ended`` is given each object that exists no more, ``look_up`` each one that was fetched; ``watch_failed`` is
+    called when the watch has missed something; ``waiting`` returns the names that are not stored because another
+    origin owns them: they are tried again each time.
     """
 
     def __init__(
@@ -104,7 +104,9 @@ class Resync:
             await asyncio.sleep(_SETTLE)
 
     async def round(self) -> None:
-        """Compare once. The first round comes while the watch lists for the first time, and looks for deletions only."""
+        """
+        Compare once. The first round comes while the watch lists for the first time, and looks for deletions only.
+        """
         seen = self._queue.seen()
         stored = await self._stored()
         live = await self._live()
@@ -127,7 +129,9 @@ class Resync:
         missed = compare(await self._stored(), {one.key: one for one in suspects}).missed
         keys = [one.key for one in missed if one.key not in self._queue]
         if keys:
-            log.warning("objects exist that the watch has missed; they are fetched", count=len(keys), first=str(keys[0]))
+            log.warning(
+                "objects exist that the watch has missed; they are fetched", count=len(keys), first=str(keys[0])
+            )
             await self._fetch(keys)
             self._watch_failed()
 
@@ -149,7 +153,7 @@ class Resync:
         """Return everything that exists; what is being deleted counts as gone."""
         live = {}
         for kind in PLURALS:
-            for namespace in sorted(self._namespaces) or [None]:
+            for namespace in self._namespaces or (None,):
                 async for page in self._kube.pages(kind, namespace=namespace):
                     for metadata in page:
                         if "deletionTimestamp" not in metadata:

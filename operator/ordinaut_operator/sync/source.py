@@ -2,9 +2,9 @@
 The Kubernetes source: everything from the watch to PostgreSQL.
 
 The operator's ``__main__`` runs one on every replica. :class:`~ordinaut_operator.watch.Watch` brings events, the
-:class:`~ordinaut_operator.sync.queue.Queue` keeps the newest states, :class:`~ordinaut_operator.sync.batches.Batches` writes
-them, :class:`~ordinaut_operator.sync.resync.Resync` finds what the watch has missed. Statuses that are seen on the way go to
-:class:`~ordinaut_operator.status.observed.Statuses`, for the status writer.
+:class:`~ordinaut_operator.sync.queue.Queue` keeps the newest states, :class:`~ordinaut_operator.sync.batches.Batches`
+writes them, :class:`~ordinaut_operator.sync.resync.Resync` finds what the watch has missed. Statuses that are seen on
+the way go to :class:`~ordinaut_operator.status.observed.Statuses`, for the status writer.
 """
 
 import asyncio

@@ -24,7 +24,9 @@ def dump(url: str) -> str:
     text = subprocess.run(
         [POSTGRES_BIN_PATH / "pg_dump", *arguments, "--dbname", url], check=True, capture_output=True, text=True
     ).stdout
-    lines = [line for line in text.splitlines() if line and not line.startswith(("--", "\\", "SET ", "SELECT pg_catalog"))]
+    lines = [
+        line for line in text.splitlines() if line and not line.startswith(("--", "\\", "SET ", "SELECT pg_catalog"))
+    ]
     return "\n".join(lines)
 
 

@@ -93,7 +93,7 @@ def test_schedules_that_are_right(fields: dict[str, str]) -> None:
         ("cron", "０ ０ * * *", "not a cron expression"),
         ("cron", "* * * * *\n", "not a cron expression"),
         ("cron", "*\t* * * *", "not a cron expression"),
-        ("rrule", "BYDAY=MO", "a recurrence rule needs FREQ"),
+        ("rrule", "BYDAY=MO", "not a recurrence rule"),
         ("rrule", "FREQ=DAILY\r\nRRULE:FREQ=DAILY", "not a recurrence rule"),
         ("rrule", "FREQ=DAILY;COUNT=1;UNTIL=20270101", "COUNT and UNTIL exclude each other"),
         ("interval", "500ms", "must be whole seconds"),

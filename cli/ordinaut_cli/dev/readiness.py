@@ -1,0 +1,64 @@
+"""Waiting until a session's processes can do their job, and until a task can be run."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import httpx
+
+from ordinaut_cli.dev.processes import Program
+from ordinaut_cli.dev.servers import last_lines
+from ordinaut_cli.errors import CommandError
+from ordinaut_cli.rest import RefusedError, Rest
+
+READY_TIMEOUT: Final = 60.0
+"""Seconds until a process that is not ready ends the session with its reasons."""
+
+RUNNABLE_TIMEOUT: Final = 20.0
+"""Seconds until the task that is to be run must be there and ready."""
+
+POLL: Final = 0.1
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+
+
+async def until_ready(program: Program) -> None:
+    """Return when a process says that it is ready; raises `CommandError` with its reasons when it takes too long."""
+    deadline = time.monotonic() + READY_TIMEOUT
+    url = f"http://127.0.0.1:{program.probe_port}/readyz"
+    why = "it does not answer"
+    async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+        while time.monotonic() < deadline:
+            try:
+                answer = await http.get(url)
+            except httpx.HTTPError:
+                why = "it does not answer"
+            else:
+                if answer.status_code == _OK:
+                    return
+                why = "; ".join(f"{need}: {reason}" for need, reason in answer.json().get("reasons", {}).items())
+            await asyncio.sleep(POLL)
+    raise CommandError(f"{program.name} is not ready after {READY_TIMEOUT:g} s: {why}", *last_lines(program.log))
+
+
+async def until_runnable(rest: Rest, task: str) -> None:
+    """Return when a task exists and is ready; raises `CommandError` with the reason when that takes too long."""
+    deadline = time.monotonic() + RUNNABLE_TIMEOUT
+    why = "there is no manifest of it"
+    while time.monotonic() < deadline:
+        try:
+            found = await asyncio.to_thread(rest.get, f"tasks/{task}")
+        except RefusedError as failure:
+            if failure.status != _NOT_FOUND:
+                raise
+        else:
+            ready = _ready(found)
+            if ready["status"] == "True":
+                return
+            why = f"{ready['reason']}: {ready['message']}"
+        await asyncio.sleep(POLL)
+    raise CommandError(f"task {task} cannot run: {why}")
+
+
+def _ready(found: Any) -> Any:
+    return next(one for one in found["status"]["conditions"] if one["type"] == "Ready")

@@ -1,0 +1,109 @@
+"""
+The operator process, put together.
+
+``python -m ordinaut_operator`` calls :func:`main`. The source (API server or directory) feeds the database, the clock runs every
+control loop; with the API server as source, the replica that holds the Lease also writes status. Everything but that is safe
+on every replica at once.
+"""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import uvloop
+from redis.asyncio import Redis
+
+from ordinaut import __version__, logging, settings
+from ordinaut.events import stream
+from ordinaut.logging import get_logger
+from ordinaut.probes import Readiness, serve
+from ordinaut.store.pool import Pool, open_pool
+from ordinaut.store.ready import wait_until_migrated
+from ordinaut_operator import janitor
+from ordinaut_operator.clock import Clock
+from ordinaut_operator.relay import relay
+from ordinaut_operator.settings import OperatorSettings
+
+POOL_SIZE = 8
+"""Connections: the sync, the clock, the relay and the status writer work side by side."""
+
+RELAY_EVERY = timedelta(milliseconds=200)
+REAP_EVERY = timedelta(seconds=1)
+MEASURE_EVERY = timedelta(seconds=5)
+VACUUM_EVERY = timedelta(seconds=10)
+PARTITIONS_EVERY = timedelta(hours=1)
+TZDATA_EVERY = timedelta(hours=1)
+
+log = get_logger(__name__)
+
+
+def main() -> None:
+    """Run an operator until SIGTERM or SIGINT."""
+    configured = settings.load(OperatorSettings)
+    logging.configure(process="operator", level=configured.log_level, log_format=configured.log_format)
+    uvloop.run(run(configured))
+
+
+async def run(configured: OperatorSettings) -> None:
+    """Run an operator until a signal has been taken."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    readiness = Readiness(database="not connected yet", source="not read yet")
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(
+            serve(readiness, host=configured.probe_host, port=configured.probe_port)
+        )
+        log.info("operator started", version=__version__, source=configured.source, probe_port=port)
+        url = configured.database_url.get_secret_value()
+        pool = await stack.enter_async_context(open_pool(url, application="operator", size=POOL_SIZE))
+        redis = await stack.enter_async_context(stream.connect(configured.redis_url.get_secret_value()))
+        working = asyncio.create_task(_work(configured, pool, redis, readiness=readiness))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        working.cancel()
+        # A loop that broke off by itself is a defect: the process ends with its traceback, and is restarted.
+        await asyncio.gather(working, return_exceptions=stop.is_set())
+    log.info("operator stopped")
+
+
+async def _work(configured: OperatorSettings, pool: Pool, redis: Redis, *, readiness: Readiness) -> None:
+    await wait_until_migrated(pool, readiness=readiness)
+    clock = Clock(pool, url=configured.database_url.get_secret_value(), readiness=readiness)
+    clock.every(
+        RELAY_EVERY, lambda: relay(pool, redis, max_length=configured.stream_max_length), name="relay", need="redis"
+    )
+    reaper = janitor.Reaper(
+        pool, max_deliveries=configured.max_deliveries, recovery=timedelta(seconds=configured.recovery_seconds)
+    )
+    clock.every(REAP_EVERY, reaper.reap, name="reap")
+    clock.every(MEASURE_EVERY, lambda: janitor.measure(pool), name="measure")
+    clock.every(VACUUM_EVERY, lambda: janitor.vacuum(pool), name="vacuum")
+    clock.every(
+        PARTITIONS_EVERY,
+        lambda: janitor.keep_partitions(
+            pool, history_days=configured.history_days, event_days=configured.event_days
+        ),
+        name="partitions",
+    )
+    clock.every(TZDATA_EVERY, lambda: janitor.recompute_times(pool), name="tzdata")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(clock.run())
+        for part in _source(configured, pool, readiness=readiness):
+            group.create_task(part)
+
+
+def _source(configured: OperatorSettings, pool: Pool, *, readiness: Readiness) -> list[Coroutine[Any, Any, None]]:
+    """Return what must run to take declared objects over; imported where used, since local mode needs no Kubernetes."""
+    if configured.source == "directory":
+        from ordinaut_operator.directory import DirectorySource  # noqa: PLC0415 - see above
+
+        assert configured.directory is not None  # noqa: S101 - the settings have checked
+        return [DirectorySource(pool=pool, directory=configured.directory, readiness=readiness).run()]
+    from ordinaut_operator.kubernetes import run_kubernetes  # noqa: PLC0415 - see above
+
+    return [run_kubernetes(configured, pool, readiness=readiness)]

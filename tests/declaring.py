@@ -1,0 +1,48 @@
+"""Declaring objects in tests the way every source does."""
+
+import asyncio
+from typing import Any
+
+from ordinaut.declaration.apply import Applied, apply
+from ordinaut.declaration.examine import examine
+from ordinaut.states import Origin
+from ordinaut.store.pool import Pool, open_pool
+
+API_VERSION = "ordinaut.io/v1alpha1"
+
+
+def manifest(kind: str, name: str, spec: dict[str, Any], *, namespace: str = "default") -> dict[str, Any]:
+    """Return a manifest."""
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def tool(name: str, url: str, **more: Any) -> dict[str, Any]:
+    """Return an HTTP tool served at ``<url>/<name>``."""
+    return manifest("Tool", name, {"http": {"url": f"{url}/{name}"}, **more})
+
+
+def pipeline(name: str, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a pipeline."""
+    return manifest("Pipeline", name, {"steps": list(steps), **more})
+
+
+def task(name: str, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a task; with steps, they are its own pipeline."""
+    return manifest("Task", name, {**({"pipeline": {"steps": list(steps)}} if steps else {}), **more})
+
+
+async def declare(pool: Pool, *documents: dict[str, Any], origin: Origin = Origin.API) -> Applied:
+    """Take documents over."""
+    return await apply(pool, [examine(document) for document in documents], origin=origin)
+
+
+def declare_at(url: str, *documents: dict[str, Any]) -> None:
+    """Take documents over, from a test that is not async."""
+
+    async def run() -> None:
+        async with open_pool(url, application="declare", size=1) as pool:
+            applied = await declare(pool, *documents)
+            assert not applied.conflicts
+
+    asyncio.run(run())

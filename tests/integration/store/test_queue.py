@@ -1,0 +1,291 @@
+"""The protocol of the queue: exactly one of settle and reaper gets a lease, and nothing stale is ever written."""
+
+import asyncio
+from datetime import timedelta
+from time import monotonic
+from uuid import UUID
+
+from ordinaut.states import RunPhase, StepPhase
+from ordinaut.store import events, runs, work
+from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
+from tests.integration.rows import make_runs, make_task
+
+LONG = timedelta(minutes=5)
+OVER = timedelta(seconds=-1)
+"""A lease that has run out when it begins: expiry without waiting."""
+
+SUCCESS = RunResult(RunPhase.SUCCEEDED, output=b'{"n": 1}')
+
+
+async def lease(
+    connection: Connection, *, limit: int = 10, ttl: timedelta = LONG, worker: str = "w"
+) -> list[LeasedWork]:
+    return await work.lease(connection, worker=worker, limit=limit, ttl=ttl)
+
+
+def step(phase: StepPhase = StepPhase.SUCCEEDED, *, seq: int = 0, attempt: int = 1) -> StepResult:
+    now = monotonic()
+    output = b'"out"' if phase is StepPhase.SUCCEEDED else None
+    return StepResult(seq, f"s{seq}", phase, attempt, started=now - 0.5, finished=now - 0.25, output=output)
+
+
+async def phase_of(connection: Connection, run_id: UUID) -> str:
+    run = await runs.get(connection, namespace="default", run_id=run_id)
+    assert run is not None
+    return run.phase
+
+
+async def depth(connection: Connection) -> tuple[int, int, int]:
+    """Return how many runs are claimable, delayed and leased."""
+    figures = await work.figures(connection)
+    return figures.claimable, figures.delayed, figures.leased
+
+
+async def test_a_lease_takes_the_most_urgent_first_and_never_the_same_twice(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        task = await make_task(connection)
+        low = await make_runs(connection, task, 2, priority=1)
+        high = await make_runs(connection, task, 2, priority=9)
+
+        first = await lease(connection, limit=3)
+        second = await lease(connection, limit=3)
+
+        assert [one.run_id for one in first] == [*high, low[0]]
+        assert [one.run_id for one in second] == [low[1]]
+        assert len({one.lease_id for one in first}) == 1
+        assert await lease(connection) == []
+
+
+async def test_many_workers_share_the_queue_without_overlap(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        made = await make_runs(connection, await make_task(connection), 200)
+
+    async def worker() -> list[UUID]:
+        taken: list[UUID] = []
+        async with pool.connection() as connection:
+            while leased := await lease(connection, limit=7):
+                taken += [one.run_id for one in leased]
+        return taken
+
+    taken = [run for runs_ in await asyncio.gather(*(worker() for _ in range(4))) for run in runs_]
+
+    assert sorted(taken) == sorted(made)
+
+
+async def test_running_is_derived_from_the_lease(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        (run,) = await make_runs(connection, await make_task(connection))
+        assert await phase_of(connection, run) == "Pending"
+
+        await lease(connection)
+
+        assert await phase_of(connection, run) == "Running"
+        (listed,) = await runs.list_(connection, namespace="default", limit=5, phase="Running")
+        assert (listed.run_id, listed.worker) == (run, "w")
+
+
+async def test_a_settle_commits_run_steps_and_events_and_ends_the_lease(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        (run,) = await make_runs(connection, await make_task(connection))
+        (leased,) = await lease(connection)
+        settlement = Settlement(leased, steps=[step()], run=SUCCESS, events=[{"type": "run.succeeded"}])
+
+        assert await work.settle(connection, [settlement], done=[leased.lease_id]) == [settlement]
+
+        assert await phase_of(connection, run) == "Succeeded"
+        (committed,) = await runs.steps(connection, run_id=run)
+        assert (committed.phase, committed.output) == ("Succeeded", "out")
+        assert committed.finished_at is not None
+        assert (committed.finished_at - committed.started_at).total_seconds() == 0.25
+        assert [row.events for row in await events.unsent(connection, limit=9)] == [[{"type": "run.succeeded"}]]
+        assert await depth(connection) == (0, 0, 0)
+
+
+async def test_a_settle_after_the_reaper_writes_nothing(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        (run,) = await make_runs(connection, await make_task(connection))
+        (leased,) = await lease(connection, ttl=OVER)
+        (expired,) = await work.take_expired(connection)
+        await work.requeue(connection, [work.redelivered(expired)])
+
+        settled = await work.settle(
+            connection, [Settlement(leased, steps=[step()], run=SUCCESS)], done=[leased.lease_id]
+        )
+
+        assert settled == []
+        assert await runs.steps(connection, run_id=run) == []
+        (again,) = await lease(connection)
+        assert (again.run_id, again.attempt) == (run, 2)
+        assert again.started_at == leased.leased_at
+
+
+async def test_a_zombie_cannot_write_under_the_next_lease_of_its_run(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await make_runs(connection, await make_task(connection))
+        (old,) = await lease(connection, ttl=OVER, worker="zombie")
+        (expired,) = await work.take_expired(connection)
+        await work.requeue(connection, [work.redelivered(expired)])
+        (new,) = await lease(connection, worker="fresh")
+
+        assert await work.settle(connection, [Settlement(old, run=SUCCESS)], done=[old.lease_id]) == []
+        assert await work.heartbeat(connection, worker="zombie", leases=[old.lease_id], ttl=LONG) == set()
+        valid = await work.settle(connection, [Settlement(new, run=SUCCESS)], done=[new.lease_id])
+        assert len(valid) == 1
+
+
+async def test_a_partial_settle_takes_only_its_items_out_of_the_lease(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        first, second, third = await make_runs(connection, await make_task(connection), 3)
+        leased = {one.run_id: one for one in await lease(connection, ttl=OVER)}
+        done = Settlement(leased[first], run=SUCCESS)
+        waits = Settlement(leased[second], run=RunResult(RunPhase.WAITING, delay=timedelta(hours=1)))
+
+        await work.settle(connection, [done, waits], done=[])
+
+        assert [item.run_id for item in await work.take_expired(connection)] == [third]
+        assert await phase_of(connection, second) == "Waiting"
+
+
+async def test_a_step_is_committed_once_and_its_run_stays_leased(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        (run,) = await make_runs(connection, await make_task(connection))
+        (leased,) = await lease(connection)
+
+        await work.settle(connection, [Settlement(leased, steps=[step()])], done=[])
+        await work.settle(connection, [Settlement(leased, steps=[step(StepPhase.FAILED, attempt=2)])], done=[])
+
+        (committed,) = await runs.steps(connection, run_id=run)
+        assert (committed.phase, committed.attempt) == ("Succeeded", 1)
+        assert await phase_of(connection, run) == "Running"
+
+
+async def test_a_waiting_step_is_overwritten_by_its_next_result(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        (run,) = await make_runs(connection, await make_task(connection))
+        (leased,) = await lease(connection)
+        wait = RunResult(RunPhase.WAITING, delay=timedelta(0))
+        await work.settle(
+            connection, [Settlement(leased, steps=[step(StepPhase.WAITING)], run=wait)], done=[leased.lease_id]
+        )
+        assert await depth(connection) == (0, 1, 0)
+
+        assert await work.release_delayed(connection) == 1
+        (again,) = await lease(connection)
+        await work.settle(connection, [Settlement(again, steps=[step(attempt=2)], run=SUCCESS)], done=[again.lease_id])
+
+        (committed,) = await runs.steps(connection, run_id=run)
+        assert (committed.phase, committed.attempt) == ("Succeeded", 2)
+        assert (again.attempt, again.started_at) == (1, leased.leased_at)
+
+
+async def test_delayed_work_waits_for_its_time(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await make_runs(connection, await make_task(connection))
+        (leased,) = await lease(connection)
+        wait = RunResult(RunPhase.WAITING, delay=timedelta(hours=1))
+        await work.settle(connection, [Settlement(leased, run=wait)], done=[leased.lease_id])
+
+        assert await work.release_delayed(connection) == 0
+        assert await depth(connection) == (0, 1, 0)
+
+
+async def test_released_work_keeps_its_due_time_and_its_count(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        (run,) = await make_runs(connection, await make_task(connection))
+        (leased,) = await lease(connection)
+
+        await work.settle(connection, [Settlement(leased, release=True)], done=[leased.lease_id])
+
+        (again,) = await lease(connection, limit=1)
+        assert (again.run_id, again.attempt, again.due_at) == (run, 1, leased.due_at)
+
+
+async def test_a_cancelled_run_takes_no_more_results_and_leaves_its_lease(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        cancelled, other = await make_runs(connection, await make_task(connection), 2, exclusive=True)
+        leased = {one.run_id: one for one in await lease(connection)}
+        ended = await runs.finish(connection, [cancelled], phase=RunPhase.CANCELLED, reason="Requested", error="x")
+        assert [run.run_id for run in ended] == [cancelled]
+        assert await work.ended_runs(connection, [cancelled, other]) == {cancelled}
+
+        late = Settlement(leased[cancelled], steps=[step()], run=SUCCESS)
+        assert await work.settle(connection, [late], done=[]) == []
+
+        assert await phase_of(connection, cancelled) == "Cancelled"
+        assert await runs.steps(connection, run_id=cancelled) == []
+        assert await depth(connection) == (0, 0, 1)
+
+
+async def test_a_run_is_ended_once(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        (run,) = await make_runs(connection, await make_task(connection))
+
+    async def end(reason: str) -> int:
+        async with pool.connection() as connection:
+            return len(await runs.finish(connection, [run], phase=RunPhase.CANCELLED, reason=reason, error=""))
+
+    assert sum(await asyncio.gather(*(end(f"r{n}") for n in range(4)))) == 1
+
+
+async def test_work_of_an_ended_run_is_dropped_when_leased(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        ended, other = await make_runs(connection, await make_task(connection), 2)
+        await runs.finish(connection, [ended], phase=RunPhase.CANCELLED, reason="Requested", error="x")
+
+        assert [one.run_id for one in await lease(connection)] == [other]
+        assert await depth(connection) == (0, 0, 1)
+
+
+async def test_cancelling_a_waiting_run_ends_its_step_and_forgets_its_delay(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        (run,) = await make_runs(connection, await make_task(connection), exclusive=True)
+        (leased,) = await lease(connection)
+        wait = RunResult(RunPhase.WAITING, delay=timedelta(hours=1))
+        await work.settle(
+            connection, [Settlement(leased, steps=[step(StepPhase.WAITING)], run=wait)], done=[leased.lease_id]
+        )
+
+        await runs.finish(connection, [run], phase=RunPhase.CANCELLED, reason="Requested", error="x")
+
+        assert [one.phase for one in await runs.steps(connection, run_id=run)] == ["Cancelled"]
+        assert await depth(connection) == (0, 0, 0)
+        assert await runs.active(connection, task_ids=[leased.task_id]) == []
+
+
+async def test_a_heartbeat_prolongs_a_lease(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await make_runs(connection, await make_task(connection))
+        (leased,) = await lease(connection, ttl=OVER)
+
+        assert await work.heartbeat(connection, worker="w", leases=[leased.lease_id], ttl=LONG) == {leased.lease_id}
+        assert await work.take_expired(connection) == []
+
+
+async def test_settle_and_reaper_race_and_exactly_one_wins(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        task = await make_task(connection)
+    for _ in range(30):
+        async with pool.connection() as connection:
+            (run,) = await make_runs(connection, task)
+            (leased,) = await lease(connection, ttl=OVER)
+
+        async def settle(leased: LeasedWork = leased) -> bool:
+            async with pool.connection() as connection:
+                return bool(await work.settle(connection, [Settlement(leased, run=SUCCESS)], done=[leased.lease_id]))
+
+        async def reap() -> bool:
+            async with pool.connection() as connection, connection.transaction():
+                expired = await work.take_expired(connection)
+                unended = await work.lock_open_runs(connection, [item.run_id for item in expired])
+                again = [work.redelivered(item) for item in expired if item.run_id in unended]
+                if again:
+                    await work.requeue(connection, again)
+                return bool(again)
+
+        settled, reaped = await asyncio.gather(settle(), reap())
+
+        assert settled != reaped
+        async with pool.connection() as connection:
+            assert (await phase_of(connection, run) == "Succeeded") == settled
+            assert len(await lease(connection)) == int(reaped)
