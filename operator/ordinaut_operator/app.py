@@ -53,7 +53,7 @@ async def run(configured: OperatorSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    readiness = Readiness(database="not connected yet", source="not read yet")
+    readiness = Readiness(database="not connected yet")
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(
             serve(readiness, host=configured.probe_host, port=configured.probe_port)

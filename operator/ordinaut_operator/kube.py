@@ -136,7 +136,8 @@ class Kube:
         params = {"limit": str(_PAGE)}
         while True:
             page = await self.call("GET", path_of(kind, namespace=namespace), params=params, accept=_METADATA_ONLY)
-            yield [item["metadata"] for item in page["items"]]
+            # An empty list comes as null.
+            yield [item["metadata"] for item in page["items"] or ()]
             if not (token := page["metadata"].get("continue")):
                 return
             params["continue"] = token

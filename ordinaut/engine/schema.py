@@ -66,7 +66,7 @@ def compile_schema(schema: Mapping[str, Any], *, field: str) -> Schema:
     try:
         canonical = orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
     except TypeError as error:
-        raise Invalid([FieldError(field, schema, f"is not JSON: {error}", "quote dates and names")]) from None
+        raise Invalid([FieldError(field, schema, f"is not JSON: {error}", "write plain JSON, not too deep")]) from None
     if len(canonical) > MAX_BYTES:
         message = f"has {len(canonical)} bytes, more than {MAX_BYTES}"
         raise Invalid([FieldError(field, schema, message, "describe less", Mistake.TOO_LONG)])

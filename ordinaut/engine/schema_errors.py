@@ -91,7 +91,7 @@ def _probable(error: ValidationError) -> ValidationError:
     """
     while error.context:
         branches: dict[object, list[ValidationError]] = {}
-        for inner in error.context:
+        for inner in filter(_is_of_a_keyword, error.context):
             branches.setdefault(inner.relative_schema_path[0], []).append(inner)
         typed = [
             found for found in branches.values() if not any(one.validator == "type" and not one.path for one in found)
@@ -102,6 +102,11 @@ def _probable(error: ValidationError) -> ValidationError:
             break
         error = meant[0][0]
     return error
+
+
+def _is_of_a_keyword(error: ValidationError) -> bool:
+    """Whether ``error`` comes from within a branch; a branch that is ``false`` has no within, and was not meant."""
+    return error.validator is not None
 
 
 def _mistake(error: ValidationError, field: str) -> FieldError:

@@ -56,12 +56,16 @@ def mistake(error: ValidationError, *, field: str) -> FieldError:
 
 
 def _wrong_type(error: ValidationError) -> tuple[str, str]:
-    return _other_type(error, error.validator_value)
+    return _other_type(error, _as_list(error.validator_value))
 
 
-def _other_type(error: ValidationError, wanted: Any) -> tuple[str, str]:
-    names = [wanted] if isinstance(wanted, str) else wanted
-    return f"is of type {_TYPES.get(type(error.instance), 'object')}", f"write a value of type {' or '.join(names)}"
+def _other_type(error: ValidationError, wanted: Iterable[str]) -> tuple[str, str]:
+    names = " or ".join(dict.fromkeys(wanted))
+    return f"is of type {_TYPES.get(type(error.instance), 'object')}", f"write a value of type {names}"
+
+
+def _as_list(names: Any) -> list[str]:
+    return names if isinstance(names, list) else [names]
 
 
 def _no_choice(error: ValidationError) -> tuple[str, str]:
@@ -88,8 +92,9 @@ def _matches_none(error: ValidationError) -> tuple[str, str]:
     branches = error.context or []
     if not branches:  # oneOf, satisfied more than once
         return "matches more than one of the forms of which it must match one", "make it match one only"
-    if all(branch.validator == "type" and not branch.path for branch in branches):
-        return _other_type(error, [branch.validator_value for branch in branches])
+    possible = [branch for branch in branches if branch.validator is not None]  # the others are `false`
+    if possible and all(branch.validator == "type" and not branch.path for branch in possible):
+        return _other_type(error, (name for branch in possible for name in _as_list(branch.validator_value)))
     return "matches none of the forms the schema allows", "compare it with the schema's choices"
 
 

@@ -242,10 +242,8 @@ class _Reader:
         name, arguments = node["value"], node["children"]
         function = _FUNCTIONS.get(name)
         if function is None:
-            known = ", ".join(sorted(_FUNCTIONS))
-            refuse(
-                self._source, f"calls {name}(), which does not exist", f"{_did_you_mean(name, _FUNCTIONS)}use {known}"
-            )
+            remedy = _did_you_mean(name, _FUNCTIONS) or f"there are {', '.join(sorted(_FUNCTIONS))}"
+            refuse(self._source, f"calls {shown(name)}, which does not exist", remedy.rstrip())
         takes = len(function["signature"])
         endless = function["signature"][-1].get("variadic", False)
         if len(arguments) < takes or (len(arguments) > takes and not endless):

@@ -276,7 +276,7 @@ def _size_of(value: object, field: str) -> int:
         size = len(orjson.dumps(value))
     except TypeError as error:
         raise Invalid(
-            [FieldError(field, value, f"is not JSON: {error}", "use text, numbers, lists and objects")]
+            [FieldError(field, value, f"is not JSON: {error}", "write plain JSON, not too deep")]
         ) from None
     if size > MAX_RENDERED:
         message = f"has {size} bytes, more than {MAX_RENDERED}"

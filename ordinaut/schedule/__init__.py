@@ -21,7 +21,6 @@ from ordinaut.schedule.admission import (
     parse_rrule,
     parse_schedule,
 )
-from ordinaut.schedule.duration import format_duration, parse_duration
 from ordinaut.schedule.fires import HORIZON_YEARS, MAX_LIMIT, iter_fires, next_fires
 from ordinaut.schedule.missed import (
     CatchUp,
@@ -29,7 +28,6 @@ from ordinaut.schedule.missed import (
     Decision,
     Outcome,
     Progress,
-    SkipReason,
     decide_missed,
 )
 from ordinaut.schedule.spec import At, Bounded, Cron, Gap, Interval, RRule, Schedule
@@ -51,15 +49,12 @@ __all__ = [
     "Progress",
     "RRule",
     "Schedule",
-    "SkipReason",
     "Written",
     "decide_missed",
-    "format_duration",
     "iter_fires",
     "next_fires",
     "parse_at",
     "parse_cron",
-    "parse_duration",
     "parse_interval",
     "parse_rrule",
     "parse_schedule",

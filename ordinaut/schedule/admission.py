@@ -10,16 +10,16 @@ is also what parses but can be proven never to fire, and what fires more often t
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ordinaut.errors import FieldError, Invalid
+from ordinaut.resources.duration import format_duration, parse_duration
+from ordinaut.resources.moment import parse_moment
 from ordinaut.schedule.cron import timetable
-from ordinaut.schedule.duration import format_duration, parse_duration
 from ordinaut.schedule.fires import HORIZON_YEARS, next_fires
-from ordinaut.schedule.moment import parse_moment
 from ordinaut.schedule.rrule import recurrence_set
 from ordinaut.schedule.rrule_text import read_rrule
-from ordinaut.schedule.seconds import MINUTE, clock, instant_of, utc, wall_of
+from ordinaut.schedule.seconds import FIRST_YEAR, LAST_YEAR, MINUTE, clock, instant_of, utc, wall_of
 from ordinaut.schedule.spec import At, Bounded, Cron, Gap, Interval, RRule, Rule, Schedule
 from ordinaut.schedule.zone import parse_zone, zone
 
@@ -32,6 +32,7 @@ MAX_DATES = 1000
 _KINDS = ("cron", "rrule", "interval", "at")
 _ONE_SECOND = timedelta(seconds=1)
 _ONE_MINUTE = timedelta(seconds=MINUTE)
+_LONGEST_INTERVAL = timedelta(days=HORIZON_YEARS * 365)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ def parse_rrule(
     with mistakes.caught():
         read_rrule(rule)
     with mistakes.caught():
-        begin = dtstart if isinstance(dtstart, datetime) else parse_moment(dtstart, field="dtstart")
+        begin = dtstart if isinstance(dtstart, datetime) else _parse_moment(dtstart, field="dtstart")
     excluded = _parse_dates(exdates, field="exdates", mistakes=mistakes)
     added = _parse_dates(rdates, field="rdates", mistakes=mistakes)
     mistakes.raise_any()
@@ -130,17 +131,20 @@ def parse_rrule(
 
 def parse_interval(text: str, *, anchor: datetime, min_interval: timedelta = DEFAULT_MIN_INTERVAL) -> Interval:
     """Return the checked interval, counted from the second of ``anchor``; raise ``Invalid`` for ``interval``."""
-    shortest = max(_ONE_SECOND, min(min_interval, _ONE_MINUTE))
-    every = parse_duration(text, field="interval", minimum=shortest)
+    every = parse_duration(text, field="interval")
     if every % _ONE_SECOND:
         raise _invalid("interval", text, "not in whole seconds", "schedules fire on whole seconds")
+    shortest = max(_ONE_SECOND, min(min_interval, _ONE_MINUTE))
+    if not shortest <= every <= _LONGEST_INTERVAL:
+        allowed = f"{format_duration(shortest)} to {format_duration(_LONGEST_INTERVAL)}"
+        raise _invalid("interval", text, f"out of range: allowed is {allowed}", f"use {allowed}")
     return Interval(every, utc(instant_of(anchor)))
 
 
 def parse_at(text: str, *, time_zone: str = "UTC", gap: Gap = Gap.RUN) -> At:
     """Return the checked instant; raise ``Invalid`` for ``at`` and ``timeZone``."""
     here = zone(parse_zone(time_zone))
-    moment = parse_moment(text, field="at")
+    moment = _parse_moment(text, field="at")
     if moment.tzinfo is not None:
         return At(moment)
     reading = here.read(wall_of(moment))
@@ -196,7 +200,7 @@ def _parse_gap(text: str) -> Gap:
 def _parse_bound(text: str | None, *, field: str, here: str) -> datetime | None:
     if text is None:
         return None
-    moment = parse_moment(text, field=field)
+    moment = _parse_moment(text, field=field)
     return moment if moment.tzinfo is not None else utc(zone(here).read(wall_of(moment)).instant)
 
 
@@ -222,12 +226,21 @@ def _parse_dates(texts: Sequence[str], *, field: str, mistakes: "_Mistakes") -> 
         errors: list[FieldError] = []
         for index, text in enumerate(texts):
             try:
-                found.append(parse_moment(text, field=f"{field}[{index}]"))
+                found.append(_parse_moment(text, field=f"{field}[{index}]"))
             except Invalid as invalid:
                 errors.extend(invalid.errors)
         if errors:
             raise Invalid(errors)
     return tuple(found)
+
+
+def _parse_moment(text: str, *, field: str) -> datetime:
+    """Return an aware datetime in UTC, or a naive one for a wall time of the zone."""
+    moment = parse_moment(text, field=field)
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        allowed = f"{FIRST_YEAR}-{LAST_YEAR}"
+        raise _invalid(field, text, f"the year {moment.year} is out of range: allowed is {allowed}", "use another year")
+    return moment.astimezone(UTC) if moment.tzinfo is not None else moment
 
 
 def _shown_by(here: str, moment: datetime) -> datetime:

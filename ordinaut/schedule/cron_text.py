@@ -38,7 +38,7 @@ _MACROS = MappingProxyType(
 )
 
 _TERM = re.compile(r"(?P<first>\*|[0-9]+|[A-Z]+)(?:-(?P<last>[0-9]+|[A-Z]+))?(?:/(?P<step>[0-9]+))?")
-_LAST_WEEKDAY_OF_MONTH = re.compile(r"(?P<weekday>[0-9]+)L")
+_LAST_WEEKDAY_OF_MONTH = re.compile(r"(?P<weekday>[0-9]+|[A-Z]{3})L")
 _NTH_WEEKDAY = re.compile(r"(?P<weekday>[0-9]+|[A-Z]+)#(?P<nth>[0-9]+)")
 
 
@@ -219,5 +219,5 @@ def _remedy(what: _Field, term: str) -> str:
     if what is _DAY and ("L" in term or "W" in term):
         return "with L and W there are only L, the last day, and LW, the last day from Monday to Friday"
     if what is _WEEKDAY and "L" in term:
-        return "write 5L for the last Friday of the month"
+        return "write 5L or FRIL for the last Friday of the month"
     return f"use *, {what.allowed}, ranges a-b, lists a,b and steps */n"

@@ -16,6 +16,7 @@ from itertools import islice
 
 from ordinaut.schedule.fires import iter_fires, next_fires
 from ordinaut.schedule.spec import Schedule
+from ordinaut.states import SkipReason
 
 CHUNK = 1000
 """Outcomes of one call, by default."""
@@ -25,21 +26,6 @@ ON_TIME = timedelta(seconds=60)
 
 _USUALLY_ENOUGH = 2
 """Times to look at first: the one that is due and the next."""
-
-
-class SkipReason(StrEnum):
-    """Why a nominal time did not fire."""
-
-    DEADLINE_EXCEEDED = "DeadlineExceeded"
-    """It was older than ``startingDeadlineSeconds`` when it could have started."""
-    NOT_CAUGHT_UP = "NotCaughtUp"
-    """It was missed, and ``catchUp.policy`` is None."""
-    COALESCED = "Coalesced"
-    """It was missed, and a later one fired in its place (``catchUp.policy`` Latest)."""
-    CATCH_UP_LIMIT = "CatchUpLimit"
-    """It was missed together with more than ``catchUp.max`` earlier ones (``catchUp.policy`` All)."""
-    STILL_RUNNING = "StillRunning"
-    """An earlier run was active, and ``concurrencyPolicy`` is Forbid. (Decided where active runs are known.)"""
 
 
 class CatchUpPolicy(StrEnum):
@@ -82,7 +68,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The fate of the nominal time ``scheduled_at``: it fires if ``skipped`` is None."""
+    """The fate of the nominal time ``scheduled_at``: it may fire if ``skipped`` is None, else that is why not."""
 
     scheduled_at: datetime
     skipped: SkipReason | None = None

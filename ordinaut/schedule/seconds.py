@@ -4,7 +4,7 @@ Instants and wall times as whole seconds.
 Inside this package time is an ``int``: an *instant* counts seconds since 1970-01-01T00:00:00Z, a *wall time* counts
 the same way on a clock that hangs on the wall of some zone (09:00 is 32,400 s after its midnight, whatever the zone).
 So wall = instant + UTC offset, a *day* is a wall time // 86,400, and a search that looks at thousands of candidates
-adds and compares numbers. ``fires`` and ``moment`` convert at the border; leap seconds do not exist on this scale.
+adds and compares numbers. ``fires`` and ``admission`` convert at the border; leap seconds do not exist on this scale.
 """
 
 from datetime import UTC, date, datetime, timedelta

@@ -18,14 +18,13 @@ from typing import NamedTuple
 import tzdata  # type: ignore[import-untyped]  # it ships no types
 
 from ordinaut.errors import FieldError, Invalid
+from ordinaut.resources.zones import zone_names
 from ordinaut.schedule.seconds import DAY, calendar_day, new_year
 
 zoneinfo.reset_tzpath(to=[])
 zoneinfo.ZoneInfo.clear_cache()
 
-_NOT_PLACES = frozenset({"Factory", "localtime", "posixrules"})
-_NAMES = frozenset(zoneinfo.available_timezones()) - _NOT_PLACES
-_LONGEST_NAME = max(map(len, _NAMES))
+_LONGEST_NAME = max(map(len, zone_names()))
 
 _REMEMBERED_YEARS = 128
 
@@ -40,7 +39,7 @@ def tzdata_version() -> str:
 
 def parse_zone(name: str, *, field: str = "timeZone") -> str:
     """Return ``name`` if it is an IANA time zone, spelled exactly; else raise ``Invalid`` for ``field``."""
-    if name in _NAMES:
+    if name in zone_names():
         return name
     message = f"not a time zone of tzdata {tzdata_version()}"
     raise Invalid([FieldError(field, name, message, _suggestion(name))])
@@ -48,8 +47,8 @@ def parse_zone(name: str, *, field: str = "timeZone") -> str:
 
 def _suggestion(name: str) -> str:
     if len(name) <= _LONGEST_NAME:
-        by_case = [known for known in _NAMES if known.casefold() == name.casefold()]
-        for known in by_case or difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.8):
+        by_case = [known for known in zone_names() if known.casefold() == name.casefold()]
+        for known in by_case or difflib.get_close_matches(name, zone_names(), n=1, cutoff=0.8):
             return f"did you mean {known}?"
     return "use an IANA name such as Europe/Chisinau, America/New_York or UTC"
 

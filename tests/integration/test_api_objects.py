@@ -133,7 +133,9 @@ async def test_what_another_origin_owns_is_left_alone_and_its_owner_named(
 
 
 async def test_a_manifest_that_contradicts_its_path_is_refused(api: httpx.AsyncClient) -> None:
-    answer = await api.put(f"{TASKS}/other", json=manifest("Task", "name", {"pipeline": {"steps": [LOG]}}, namespace="elsewhere"))
+    answer = await api.put(
+        f"{TASKS}/other", json=manifest("Task", "name", {"pipeline": {"steps": [LOG]}}, namespace="elsewhere")
+    )
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == ["metadata.namespace", "metadata.name"]
     assert (await api.put(f"{PIPELINES}/name", json=task("name", LOG))).status_code == 422
@@ -159,7 +161,7 @@ async def test_fields_that_the_server_sets_are_refused(api: httpx.AsyncClient) -
 async def test_lists_are_paged_without_loss_or_repetition(api: httpx.AsyncClient, pool: Pool) -> None:
     names = [f"task-{number:02}" for number in range(7)]
     await declare(pool, *(task(name, LOG) for name in reversed(names)))
-    await declare(pool, task("stranger", LOG, namespace="other"))
+    await declare(pool, manifest("Task", "stranger", {"pipeline": {"steps": [LOG]}}, namespace="other"))
     seen: list[str] = []
     cursor: dict[str, str] = {}
     for size in (3, 3, 1):
@@ -208,9 +210,7 @@ async def test_the_ledger_is_read_newest_first(api: httpx.AsyncClient, pool: Poo
     assert (await api.get(f"{TASKS}/nobody/fires")).status_code == 404
 
 
-async def test_changes_leave_an_audit_trail_and_reads_and_refusals_do_not(
-    api: httpx.AsyncClient, pool: Pool
-) -> None:
+async def test_changes_leave_an_audit_trail_and_reads_and_refusals_do_not(api: httpx.AsyncClient, pool: Pool) -> None:
     await put(api, task("audited", LOG))
     await api.get(f"{TASKS}/audited")
     await put(api, task("wrong", {"id": "say"}))

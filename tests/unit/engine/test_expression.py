@@ -2,6 +2,7 @@
 
 import json
 
+import jmespath
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -297,6 +298,23 @@ def test_what_is_missing_is_named(source, gap):
 )
 def test_a_null_that_the_author_wrote_is_a_value(source):
     assert compile_expression(source).require(SCOPE) is None
+
+
+_names = st.sampled_from(["a", "b", "c"])
+_data = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "x"]),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(_names, children, max_size=3),
+    max_leaves=12,
+)
+_steps = st.lists(_names.map(".{}".format) | st.integers(-2, 2).map("[{}]".format), max_size=4)
+_paths = _steps.map(lambda steps: "params" + "".join(steps))
+_choices = st.lists(_paths | st.just("'text'"), min_size=1, max_size=3).map(" || ".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_choices, _data)
+def test_the_closures_for_paths_and_choices_agree_with_jmespath(source, data):
+    assert compile_expression(source).evaluate({"params": data}) == jmespath.search(source, {"params": data})
 
 
 def test_attributes_of_python_objects_are_out_of_reach():

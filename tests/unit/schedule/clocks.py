@@ -53,13 +53,16 @@ def day_matches(fields: CronFields, wall: datetime) -> bool:
     weekdays = [wall + DAY * more for more in range(1, 4)]
     last_weekday = wall.weekday() < 5 and all(later.month != wall.month or later.weekday() > 4 for later in weekdays)
     day_of_month = (
-        wall.day in fields.days or (LAST_DAY in fields.days and last_of_month) or (LAST_WEEKDAY in fields.days and last_weekday)
+        wall.day in fields.days
+        or (LAST_DAY in fields.days and last_of_month)
+        or (LAST_WEEKDAY in fields.days and last_weekday)
     )
     number = wall.isoweekday() % 7
     nth = sum(1 for week in range(5) if (wall - 7 * week * DAY).month == wall.month and wall.day > 7 * week)
     is_last = (wall + 7 * DAY).month != wall.month
     day_of_week = (
-        number in fields.weekdays or (number, nth) in fields.nth_weekdays
+        number in fields.weekdays
+        or (number, nth) in fields.nth_weekdays
         or (is_last and (number, LAST_OF_MONTH) in fields.nth_weekdays)
     )
     return (day_of_month or day_of_week) if fields.either_day else (day_of_month and day_of_week)
@@ -93,7 +96,9 @@ def cron_by_minutes(fields: CronFields, zone: str, start: datetime, *, skip: boo
     return sorted(found)
 
 
-def steps_by_walking(anchor: datetime, step: timedelta, zone: str, length: timedelta) -> Iterator[tuple[datetime, datetime]]:
+def steps_by_walking(
+    anchor: datetime, step: timedelta, zone: str, length: timedelta
+) -> Iterator[tuple[datetime, datetime]]:
     """Yield (UTC instant, naive wall time) of anchor + k x step."""
     here, instant = ZoneInfo(zone), anchor
     while instant < anchor + length:

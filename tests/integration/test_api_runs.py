@@ -1,0 +1,207 @@
+"""Running tasks through the API, and following their runs."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from ordinaut.states import RunPhase, StepPhase
+from ordinaut.store import work
+from ordinaut.store.pool import Pool
+from ordinaut.store.work import RunResult, Settlement, StepResult
+from ordinaut_api import schemas
+from tests.declaring import declare, pipeline, task
+from tests.integration.serving import RUNS, TASKS, serving
+
+pytestmark = pytest.mark.integration
+
+STEPS = [
+    {"id": "fetch", "uses": "std.log", "with": {"message": "a"}},
+    {"id": "send", "uses": "std.log", "with": {"message": "b"}},
+]
+PARAMS = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "default": 3}},
+    "required": ["city"],
+}
+
+
+@pytest.fixture
+async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(database) as client:
+        yield client
+
+
+async def make_run(api: httpx.AsyncClient, name: str = "briefing") -> dict[str, Any]:
+    answer = await api.post(f"{TASKS}/{name}/run")
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json())
+
+
+async def settle(pool: Pool, *steps: StepResult, run: RunResult | None = None) -> None:
+    """Lease the next run as a worker does and commit results of it."""
+    async with pool.connection() as connection:
+        (leased,) = await work.lease(connection, worker="w", limit=1, ttl=timedelta(minutes=1))
+        done = [leased.lease_id] if run else []
+        assert await work.settle(connection, [Settlement(leased, steps=steps, run=run)], done=done)
+
+
+def result(seq: int, step_id: str, phase: StepPhase = StepPhase.SUCCEEDED, *, attempt: int = 1) -> StepResult:
+    output = b'{"n": 1}' if phase is StepPhase.SUCCEEDED else None
+    error = None if phase is StepPhase.SUCCEEDED else "HTTP 503"
+    return StepResult(seq, step_id, phase, attempt, started=2.0, finished=3.0, output=output, error=error)
+
+
+async def test_a_run_is_accepted_with_its_location(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    answer = await api.post(f"{TASKS}/briefing/run")
+    assert answer.status_code == 202
+    made = answer.json()
+    assert answer.headers["location"] == f"{RUNS}/{made['metadata']['name']}"
+    assert made["spec"]["trigger"] == "manual"
+    assert made["status"]["phase"] == "Pending"
+    found = (await api.get(answer.headers["location"])).json()
+    assert [(step["id"], step["phase"]) for step in found["status"]["steps"]] == [
+        ("fetch", "Pending"),
+        ("send", "Pending"),
+    ]
+    schemas.Run.model_validate(found)
+
+
+async def test_params_replace_those_of_the_task_and_are_checked(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(
+        pool,
+        pipeline("weather", *STEPS, params=PARAMS),
+        task("weather", pipelineRef={"name": "weather"}, params={"city": "Chisinau"}),
+    )
+    plain = (await api.post(f"{TASKS}/weather/run", json={})).json()
+    assert plain["spec"]["params"] == {"city": "Chisinau", "days": 3}
+    other = (await api.post(f"{TASKS}/weather/run", json={"params": {"city": "Iasi"}})).json()
+    assert other["spec"]["params"] == {"city": "Iasi", "days": 3}
+    wrong = await api.post(f"{TASKS}/weather/run", json={"params": {"days": "many"}})
+    assert wrong.status_code == 422
+    assert wrong.json()["errors"][0]["field"] == "params.days"
+    assert wrong.json()["errors"][0]["pointer"] == "#/params/days"
+
+
+@pytest.mark.parametrize("body", [{"param": {}}, {"params": []}, {"params": {}, "priority": 9}])
+async def test_a_wrong_request_for_a_run_is_refused(api: httpx.AsyncClient, pool: Pool, body: Any) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    answer = await api.post(f"{TASKS}/briefing/run", json=body)
+    assert answer.status_code == 422
+    assert (await api.get(RUNS)).json() == {"items": []}
+
+
+async def test_a_task_that_is_not_ready_or_busy_does_not_run(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("unready", pipelineRef={"name": "missing"}))
+    await declare(pool, task("single", *STEPS, concurrencyPolicy="Forbid"))
+    unready = await api.post(f"{TASKS}/unready/run")
+    assert unready.status_code == 409
+    assert "PipelineNotFound" in unready.json()["detail"]
+    await make_run(api, "single")
+    busy = await api.post(f"{TASKS}/single/run")
+    assert busy.status_code == 409
+    assert "Forbid" in busy.json()["detail"]
+    assert (await api.post(f"{TASKS}/nobody/run")).status_code == 404
+
+
+async def test_steps_under_way_and_to_come_are_told_from_the_plan(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    run = (await make_run(api))["metadata"]["name"]
+    await settle(pool, result(0, "fetch"))
+    found = (await api.get(f"{RUNS}/{run}")).json()["status"]
+    assert (found["phase"], found["worker"]) == ("Running", "w")
+    assert [(step["id"], step["phase"], step["attempt"]) for step in found["steps"]] == [
+        ("fetch", "Succeeded", 1),
+        ("send", "Running", 0),
+    ]
+    assert found["steps"][0]["output"] == {"n": 1}
+
+
+async def test_a_run_that_waits_for_a_retry_says_so(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    run = (await make_run(api))["metadata"]["name"]
+    waiting = RunResult(RunPhase.WAITING, delay=timedelta(hours=1))
+    await settle(pool, result(0, "fetch", StepPhase.WAITING), run=waiting)
+    found = (await api.get(f"{RUNS}/{run}")).json()["status"]
+    assert found["phase"] == "Waiting"
+    assert [(step["id"], step["phase"], step.get("error")) for step in found["steps"]] == [
+        ("fetch", "Waiting", "HTTP 503"),
+        ("send", "Pending", None),
+    ]
+
+
+async def test_a_final_run_shows_only_what_happened(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    run = (await make_run(api))["metadata"]["name"]
+    await settle(
+        pool,
+        result(0, "fetch", StepPhase.FAILED),
+        run=RunResult(RunPhase.FAILED, reason="StepFailed", error="step fetch: HTTP 503"),
+    )
+    found = (await api.get(f"{RUNS}/{run}")).json()["status"]
+    assert (found["phase"], found["reason"], found["error"]) == ("Failed", "StepFailed", "step fetch: HTTP 503")
+    assert [step["id"] for step in found["steps"]] == ["fetch"]
+
+
+async def test_cancel_ends_a_run_once(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    run = (await make_run(api))["metadata"]["name"]
+    answers = await asyncio.gather(*(api.post(f"{RUNS}/{run}/cancel") for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409]
+    found = (await api.get(f"{RUNS}/{run}")).json()
+    assert (found["status"]["phase"], found["status"]["reason"]) == ("Cancelled", "Requested")
+
+
+async def test_a_run_of_another_namespace_does_not_exist_here(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    run = (await make_run(api))["metadata"]["name"]
+    unknown = str(uuid.uuid4())
+    for run_id in (run, unknown):
+        elsewhere = f"/v1/namespaces/other/runs/{run_id}"
+        for answer in (
+            await api.get(elsewhere),
+            await api.post(f"{elsewhere}/cancel"),
+            await api.get(f"{elsewhere}/wait", params={"timeout": "0"}),
+        ):
+            assert answer.status_code == 404
+            assert answer.json()["detail"] == f"Run {run_id} does not exist in namespace other."
+    assert (await api.get(f"{RUNS}/{run}")).json()["status"]["phase"] == "Pending"
+
+
+async def test_runs_are_listed_newest_first_and_filtered(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS), task("other", *STEPS))
+    made = [(await make_run(api, name))["metadata"]["name"] for name in ("briefing", "other", "briefing")]
+    await api.post(f"{RUNS}/{made[0]}/cancel")
+
+    async def names(**query: str) -> list[str]:
+        return [run["metadata"]["name"] for run in (await api.get(RUNS, params=query)).json()["items"]]
+
+    assert await names() == made[::-1]
+    assert await names(task="briefing") == [made[2], made[0]]
+    assert await names(phase="Cancelled") == [made[0]]
+    assert await names(phase="Pending", task="briefing", trigger="manual") == [made[2]]
+    assert await names(trigger="schedule") == []
+    first = (await api.get(RUNS, params={"limit": "2"})).json()
+    rest = (await api.get(RUNS, params={"limit": "2", "cursor": first["nextCursor"]})).json()
+    assert [run["metadata"]["name"] for run in first["items"] + rest["items"]] == made[::-1]
+    assert "nextCursor" not in rest
+    assert "steps" not in first["items"][0]["status"]
+
+
+async def test_waiting_answers_as_soon_as_the_run_is_over(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    run = (await make_run(api))["metadata"]["name"]
+    waiting = asyncio.create_task(api.get(f"{RUNS}/{run}/wait", params={"timeout": "60"}))
+    still = (await api.get(f"{RUNS}/{run}/wait", params={"timeout": "0.1"})).json()
+    assert still["status"]["phase"] == "Pending"
+    assert not waiting.done()
+    await settle(pool, result(0, "fetch"), result(1, "send"), run=RunResult(RunPhase.SUCCEEDED, output=b'"done"'))
+    async with asyncio.timeout(10):
+        over = (await waiting).json()
+    assert (over["status"]["phase"], over["status"]["output"]) == ("Succeeded", "done")
+    assert len(over["status"]["steps"]) == 2

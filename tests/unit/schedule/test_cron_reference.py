@@ -1,0 +1,118 @@
+"""Cron against two independent references: real minutes walked one by one, and cronsim on a clock that never changes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cronsim import CronSim
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ordinaut.schedule import Cron, Gap, next_fires, parse_cron
+from ordinaut.schedule.cron_text import read_cron
+from tests.unit.schedule.clocks import WINDOW, WINDOWS, cron_by_minutes
+
+SECOND = timedelta(seconds=1)
+
+
+def terms(low: int, high: int) -> st.SearchStrategy[str]:
+    number = st.integers(low, high)
+    span = st.tuples(number, number).filter(lambda pair: pair[0] < pair[1]).map(lambda pair: f"{pair[0]}-{pair[1]}")
+    step = st.integers(1, 7).map(str)
+    with_step = st.builds(lambda head, by: f"{head}/{by}", st.one_of(st.just("*"), span), step)
+    return st.one_of(st.just("*"), number.map(str), span, with_step)
+
+
+def fields(low: int, high: int, *special: str) -> st.SearchStrategy[str]:
+    one = st.one_of(terms(low, high), st.sampled_from(special)) if special else terms(low, high)
+    return st.one_of(terms(low, high), st.lists(one, min_size=1, max_size=3).map(",".join))
+
+
+EXPRESSIONS = st.builds(
+    lambda *texts: " ".join(texts),
+    fields(0, 59),
+    fields(0, 23),
+    st.one_of(st.just("*"), fields(1, 31, "L", "LW")),
+    st.one_of(st.just("*"), fields(1, 12, "JAN", "oct")),
+    st.one_of(st.just("*"), fields(0, 7, "5L", "1#2", "SUN#1", "sat")),
+)
+
+
+@given(expression=EXPRESSIONS, window=st.sampled_from(WINDOWS), gap=st.sampled_from(Gap))
+def test_agrees_with_walking_every_minute(expression: str, window: tuple[str, datetime], gap: Gap) -> None:
+    zone, start = window
+    expected = cron_by_minutes(read_cron(expression), zone, start, skip=gap is Gap.SKIP)
+    begin = start.replace(tzinfo=UTC)
+    fires = next_fires(Cron(expression, zone, gap), after=begin - SECOND, limit=len(expected) + 1)
+    assert [fire for fire in fires if fire < begin + WINDOW] == expected
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=lambda window: f"{window[0]}-{window[1]:%Y-%m-%d}")
+@pytest.mark.parametrize("gap", Gap)
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "*/30 0 * * *",
+        "15 * * * *",
+        "*/20 1-3 * * *",
+        "*/10 2 * * *",
+        "0,30 0-3 * * *",
+        "30 2 * * *",
+        "0 0 * * *",
+        "45 1 * * *",
+        "59 23 * * *",
+        "30 23,0 * * *",
+        "0-59/7 0-23 * * *",
+    ],
+)
+def test_agrees_with_walking_every_minute_around_a_change(
+    expression: str, window: tuple[str, datetime], gap: Gap
+) -> None:
+    zone, start = window
+    begin = start.replace(tzinfo=UTC)
+    expected = cron_by_minutes(read_cron(expression), zone, start, skip=gap is Gap.SKIP)
+    fires = next_fires(Cron(expression, zone, gap), after=begin - SECOND, limit=len(expected) + 1)
+    assert [fire for fire in fires if fire < begin + WINDOW] == expected
+
+
+@given(
+    expression=EXPRESSIONS,
+    second=st.one_of(st.none(), fields(0, 59)),
+    after=st.datetimes(datetime(2020, 1, 1), datetime(2050, 1, 1)),
+)
+def test_agrees_with_cronsim_where_no_clock_changes(expression: str, second: str | None, after: datetime) -> None:
+    whole = expression if second is None else f"{second} {expression}"
+    ours = next_fires(Cron(whole), after=after.replace(tzinfo=UTC), limit=10)
+    theirs = CronSim(whole, after.replace(microsecond=0)) if ours else iter(())
+    assert [next(theirs).replace(tzinfo=UTC) for _ in ours] == ours
+
+
+def test_six_fixed_fields_are_as_fixed_as_five() -> None:
+    # cronsim takes every expression with seconds for a wildcard; a time is a time.
+    after = datetime(2026, 3, 8, tzinfo=UTC)
+    five, six = Cron("30 2 * * *", "America/New_York"), Cron("0 30 2 * * *", "America/New_York")
+    assert next_fires(five, after=after, limit=3) == next_fires(six, after=after, limit=3)
+
+
+def test_a_wildcard_finds_the_minutes_after_a_gap_that_does_not_end_on_the_hour() -> None:
+    # 02:00-02:30 is missing on 4 October 2026; cronsim jumps over 02:30-02:59 as well.
+    fires = next_fires(
+        Cron("*/10 2 * * *", "Australia/Lord_Howe"), after=datetime(2026, 10, 3, 15, 20, tzinfo=UTC), limit=3
+    )
+    assert [f"{fire:%H:%M}" for fire in fires] == ["15:30", "15:40", "15:50"]
+
+
+def test_a_wildcard_does_not_fire_at_a_midnight_that_is_left_out() -> None:
+    # cronsim fires at the missing 00:00 of 24 April 2026.
+    after = datetime(2026, 4, 23, 21, tzinfo=UTC)
+    (fire,) = next_fires(Cron("*/30 0 * * *", "Africa/Cairo"), after=after, limit=1)
+    assert fire == datetime(2026, 4, 24, 21, tzinfo=UTC)
+
+
+def test_a_fixed_time_that_is_shown_twice_does_not_fire_again_the_second_time() -> None:
+    between = datetime(2026, 11, 1, 5, 45, tzinfo=UTC)  # 01:45 EDT, before 01:30 comes again
+    (fire,) = next_fires(Cron("30 1 * * *", "America/New_York"), after=between, limit=1)
+    assert fire == datetime(2026, 11, 2, 6, 30, tzinfo=UTC)
+
+
+def test_parsing_keeps_the_expression_as_it_was_written() -> None:
+    assert parse_cron("@daily", time_zone="Asia/Kathmandu", gap=Gap.SKIP) == Cron("@daily", "Asia/Kathmandu", Gap.SKIP)
