@@ -1,9 +1,9 @@
 """
 Logs of every process: one JSON object a line, or readable lines on a terminal.
 
-structlog and the standard library's loggers (kopf, uvicorn, APScheduler) end in the same formatter. Values are escaped by it,
-so that a name with a line break or a terminal code can't forge a line. Fields bound with ``structlog.contextvars`` (task, run,
-step, worker) appear on each line of that context.
+structlog and the standard library's loggers (kopf, uvicorn, APScheduler) end in the same formatter. Values are
+escaped by it, so that a name with a line break or a terminal code can't forge a line. Fields bound with
+``structlog.contextvars`` (task, run, step, worker) appear on each line of that context.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """
 Settings that every process shares; each process adds its own in its ``settings.py``.
 
-Values come from the environment (prefix ``ORDINAUT_``), so that a Deployment, a shell and a test set them alike. A wrong
-value ends the process with the name, the value and the remedy, never with a traceback.
+Values come from the environment (prefix ``ORDINAUT_``), so that a Deployment, a shell and a test set them alike. A
+wrong value ends the process with the name, the value and the remedy, never with a traceback.
 """
 
 import os

@@ -62,17 +62,18 @@ class Processes:
 
     def __init__(self, group: ProcessGroup, *, database: str, redis: str) -> None:
         self._group = group
-        self._environment = {
+        self.environment = {
             "ORDINAUT_DATABASE_URL": database,
             "ORDINAUT_REDIS_URL": redis,
             "ORDINAUT_PROBE_HOST": "127.0.0.1",
         }
+        """What every process is told; a test may add to it."""
         self._started: list[Running] = []
 
     def start(self, module: str, *, wait: bool = True, **settings: object) -> Running:
         """Start ``python -m ordinaut_<module>`` with settings, such as ``lease_seconds=2``, and wait until it is ready."""
         port = free_port()
-        environment = self._environment | {f"ORDINAUT_{name.upper()}": str(value) for name, value in settings.items()}
+        environment = self.environment | {f"ORDINAUT_{name.upper()}": str(value) for name, value in settings.items()}
         name = f"{module}-{len(self._started)}"
         pairs = [f"{key}={value}" for key, value in (environment | {"ORDINAUT_PROBE_PORT": str(port)}).items()]
         process = self._group.start(name, ["env", *pairs, sys.executable, "-m", f"ordinaut_{module}"])

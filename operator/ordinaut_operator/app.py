@@ -1,9 +1,9 @@
 """
 The operator process, put together.
 
-``python -m ordinaut_operator`` calls :func:`main`. The source (API server or directory) feeds the database, the clock runs every
-control loop; with the API server as source, the replica that holds the Lease also writes status. Everything but that is safe
-on every replica at once.
+``python -m ordinaut_operator`` calls :func:`main`. The source (API server or directory) feeds the database, the clock
+runs every control loop; with the API server as source, the replica that holds the Lease also writes status.
+Everything but that is safe on every replica at once.
 """
 
 import asyncio
@@ -55,9 +55,7 @@ async def run(configured: OperatorSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     readiness = Readiness(database="not connected yet")
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(
-            serve(readiness, host=configured.probe_host, port=configured.probe_port)
-        )
+        port = await stack.enter_async_context(serve(readiness, host=configured.probe_host, port=configured.probe_port))
         log.info("operator started", version=__version__, source=configured.source, probe_port=port)
         url = configured.database_url.get_secret_value()
         pool = await stack.enter_async_context(open_pool(url, application="operator", size=POOL_SIZE))
@@ -85,9 +83,7 @@ async def _work(configured: OperatorSettings, pool: Pool, redis: Redis, *, readi
     clock.every(VACUUM_EVERY, lambda: janitor.vacuum(pool), name="vacuum")
     clock.every(
         PARTITIONS_EVERY,
-        lambda: janitor.keep_partitions(
-            pool, history_days=configured.history_days, event_days=configured.event_days
-        ),
+        lambda: janitor.keep_partitions(pool, history_days=configured.history_days, event_days=configured.event_days),
         name="partitions",
     )
     clock.every(TZDATA_EVERY, lambda: janitor.recompute_times(pool), name="tzdata")

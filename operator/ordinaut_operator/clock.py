@@ -1,10 +1,10 @@
 """
 The clock: APScheduler as the timer of every control loop, and of each second in which something is due.
 
-APScheduler holds no task: it has one date trigger per distinct second that is due within the horizon, so that a fire starts within
-milliseconds of its time and a million tasks need no million timers. Which seconds those are is read from the database every
-few seconds and whenever a change is heard of; a sweep every second is the back-stop. All due times are the database's:
-the difference between its clock and this process's is measured each time.
+APScheduler holds no task: it has one date trigger per distinct second that is due within the horizon, so that a fire
+starts within milliseconds of its time and a million tasks need no million timers. Which seconds those are is read
+from the database every few seconds and whenever a change is heard of; a sweep every second is the back-stop. All due
+times are the database's: the difference between its clock and this process's is measured each time.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """
 Firing: from nominal times that have come to runs in the queue, exactly once.
 
-The clock calls :func:`fire_due` at every due second. One transaction claims tasks, decides what becomes of each of their times,
-writes ledger, runs and queue, and moves the clocks on; so a crash at any point fires neither twice nor never, and any
-number of operators may do it at once.
+The clock calls :func:`fire_due` at every due second. One transaction claims tasks, decides what becomes of each of
+their times, writes ledger, runs and queue, and moves the clocks on; so a crash at any point fires neither twice nor
+never, and any number of operators may do it at once.
 """
 
 from collections.abc import Sequence

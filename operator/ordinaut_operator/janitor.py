@@ -1,8 +1,8 @@
 """
 The janitor: what must be done from time to time so that nothing is stuck and nothing grows for ever.
 
-Takes back what lost leases held, moves delayed work, keeps partitions ahead and drops old ones, vacuums the hot tables, and
-measures the queue. Every duty is safe on any number of replicas at once.
+Takes back what lost leases held, moves delayed work, keeps partitions ahead and drops old ones, vacuums the hot
+tables, and measures the queue. Every duty is safe on any number of replicas at once.
 """
 
 from collections.abc import Sequence
@@ -152,9 +152,7 @@ async def recompute_times(pool: Pool) -> int:
             rows = await clock.lock_clocks(connection, ids)
             advances = [_recomputed(row) for row in rows]
             await clock.advance(connection, advances, tzdata=version)
-            moved += sum(
-                advance.next_fire_at != row.next_fire_at for row, advance in zip(rows, advances, strict=True)
-            )
+            moved += sum(advance.next_fire_at != row.next_fire_at for row, advance in zip(rows, advances, strict=True))
     if moved:
         metrics.CLOCK_TASKS_MOVED.inc(moved)
         log.warning("new time zone data moved tasks", tasks=moved, tzdata=version)
@@ -168,4 +166,3 @@ def _recomputed(row: ClockRow) -> Advance:
         schedules = stored_schedules(row.spec["schedules"], anchor=row.anchor)
         following = next(iter(next_fires(schedules, after=row.evaluated_at, limit=1)), None)
     return Advance(row.task_id, row.evaluated_at, row.as_of, row.kept, following)
-

@@ -1,8 +1,8 @@
 """
 The relay: from the outbox to the Redis stream, in order, at least once.
 
-Every replica may run it; an advisory lock lets one work at a time, so that the events of a run stay in their order. While Redis
-is away the rows stay in the outbox, nothing else waits, and the lag is a metric.
+Every replica may run it; an advisory lock lets one work at a time, so that the events of a run stay in their order.
+While Redis is away the rows stay in the outbox, nothing else waits, and the lag is a metric.
 """
 
 from redis.asyncio import Redis

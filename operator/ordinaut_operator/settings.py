@@ -21,7 +21,9 @@ class OperatorSettings(ProcessSettings):
     identity: str | None = Field(
         default=None, description="Name of this replica in the Lease; by default host name and process id."
     )
-    lease_namespace: str = Field(default="default", description="Namespace of the Lease: the operator's own.")
+    lease_namespace: str | None = Field(
+        default=None, description="Namespace of the Lease; by default the operator's own."
+    )
     resync_seconds: float = Field(
         default=300, gt=0, description="Seconds between comparisons of the API server's objects with the database."
     )
@@ -36,7 +38,9 @@ class OperatorSettings(ProcessSettings):
     history_days: int = Field(default=30, ge=1, description="Days that runs and steps are kept.")
     event_days: int = Field(default=3, ge=1, description="Days that relayed events are kept.")
     stream_max_length: int = Field(
-        default=100_000, ge=1000, description="Events kept in the Redis stream, about 1 KiB each; PostgreSQL keeps more."
+        default=100_000,
+        ge=1000,
+        description="Events kept in the Redis stream, about 1 KiB each; PostgreSQL keeps more.",
     )
 
     @model_validator(mode="after")

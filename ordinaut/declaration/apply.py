@@ -1,8 +1,8 @@
 """
 Declaring and removing objects: one transaction per batch, whatever its source.
 
-The operator's sync, the watched directory and REST call :func:`apply` and :func:`remove`. Upsert, readiness of everything
-affected, clocks and events commit together, under a lock per namespace; repeating a call writes nothing.
+The operator's sync, the watched directory and REST call :func:`apply` and :func:`remove`. Upsert, readiness of
+everything affected, clocks and events commit together, under a lock per namespace; repeating a call writes nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,7 +117,12 @@ async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None
     for task in tasks:
         found = resolve(task, pipeline=pipelines.get((task.namespace, task.pipeline_ref or "")), tools=tools)
         digest = found.revision.digest if found.revision else None
-        if (found.reason, found.message, digest, found.params) != (task.reason, task.message, task.revision, task.params):
+        if (found.reason, found.message, digest, found.params) != (
+            task.reason,
+            task.message,
+            task.revision,
+            task.params,
+        ):
             resolutions.append(Resolution(task.task_id, found.reason, found.message, digest, found.params))
         if found.revision and digest != task.revision:
             revisions[found.revision.digest] = found.revision.body

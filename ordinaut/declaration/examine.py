@@ -1,8 +1,8 @@
 """
 Examining a manifest as far as it can be judged by itself.
 
-``validate``, REST and ``apply`` call :func:`check` and refuse what it refuses. A source that can't refuse (the API server
-has accepted the object already) calls :func:`examine` and stores the reason instead, for the object's status.
+``validate``, REST and ``apply`` call :func:`check` and refuse what it refuses. A source that can't refuse (the API
+server has accepted the object already) calls :func:`examine` and stores the reason instead, for the object's status.
 """
 
 from collections.abc import Mapping
@@ -105,7 +105,11 @@ def _references(resource: AnyResource) -> tuple[str | None, tuple[str, ...]]:
 
 def _identity(document: Mapping[str, Any]) -> tuple[Key, Mapping[str, Any]]:
     metadata = document.get("metadata")
-    if document.get("kind") in manifest.KINDS and isinstance(metadata, Mapping) and isinstance(metadata.get("name"), str):
+    if (
+        document.get("kind") in manifest.KINDS
+        and isinstance(metadata, Mapping)
+        and isinstance(metadata.get("name"), str)
+    ):
         return Key(document["kind"], str(metadata.get("namespace", "default")), metadata["name"]), metadata
     raise Invalid([FieldError("metadata.name", None, "the object can't be named", "give it a kind and a name")])
 

@@ -1,9 +1,9 @@
 """
 Deciding whether a task can run, and when its clock starts: pure decisions over rows.
 
-:mod:`ordinaut.declaration.apply` loads the rows, asks :func:`resolve` and :func:`clock_start`, and stores the answers in the
-same transaction. Both are level-triggered: they look at what is, never at what has just changed, so a task heals by itself
-when what it lacked appears.
+:mod:`ordinaut.declaration.apply` loads the rows, asks :func:`resolve` and :func:`clock_start`, and stores the answers
+in the same transaction. Both are level-triggered: they look at what is, never at what has just changed, so a task
+heals by itself when what it lacked appears.
 """
 
 from collections.abc import Mapping

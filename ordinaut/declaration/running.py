@@ -38,7 +38,8 @@ async def run_now(pool: Pool, *, namespace: str, name: str, params: Mapping[str,
         spec = TaskSpec.model_validate(task.spec)
         if task.busy and spec.concurrency_policy == "Forbid":
             raise Conflict(
-                f"Task {namespace}/{name} has a run under way and its concurrencyPolicy is Forbid; wait for it or cancel it"
+                f"Task {namespace}/{name} has a run under way and its concurrencyPolicy is Forbid;"
+                " wait for it or cancel it"
             )
         body = await declared.revision_body(connection, task.revision)
         assert body is not None  # noqa: S101 - saved before the task could name it

@@ -34,7 +34,7 @@ def fill(document: Document, value: object, *, pointer: str = "#", field: str = 
         ) from None
 
 
-class _Endless(Exception):  # noqa: N818 - becomes a mistake of the user's
+class _Endless(Exception):
     """More work than one value may cost."""
 
 

@@ -37,7 +37,7 @@ _COPIES = frozenset({"flatten", "slice"})
 _EQUALITY = frozenset({"eq", "ne"})
 
 
-class Unevaluable(Exception):  # noqa: N818 - not an error of ours until the caller has named the expression
+class Unevaluable(Exception):
     """The expression has no value here; the text is the reason, without the expression."""
 
 

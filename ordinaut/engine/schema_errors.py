@@ -40,7 +40,7 @@ _left: ContextVar[list[int]] = ContextVar("left")
 """The units of work left to the explanation under way; ``jsonschema`` has no place to hand them through."""
 
 
-class _Exhausted(Exception):  # noqa: N818 - ends an explanation, and is no error
+class _Exhausted(Exception):
     """The explanation costs more than it is worth."""
 
 

@@ -275,9 +275,7 @@ def _size_of(value: object, field: str) -> int:
     try:
         size = len(orjson.dumps(value))
     except TypeError as error:
-        raise Invalid(
-            [FieldError(field, value, f"is not JSON: {error}", "write plain JSON, not too deep")]
-        ) from None
+        raise Invalid([FieldError(field, value, f"is not JSON: {error}", "write plain JSON, not too deep")]) from None
     if size > MAX_RENDERED:
         message = f"has {size} bytes, more than {MAX_RENDERED}"
         raise Invalid([FieldError(field, value, message, "let a tool fetch large data", Mistake.TOO_LONG)])

@@ -1,8 +1,9 @@
 """
 The shape of events: compact in the outbox, CloudEvents 1.0 on the stream.
 
-Whoever changes something builds an :class:`Event` and writes ``event.compact()`` to the outbox in the same transaction.
-The relay turns each row into CloudEvents (:func:`expand`) and sends them on. The types are listed in ``docs/events.md``.
+Whoever changes something builds an :class:`Event` and writes ``event.compact()`` to the outbox in the same
+transaction. The relay turns each row into CloudEvents (:func:`expand`) and sends them on. The types are listed in
+``docs/events.md``.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,8 +1,9 @@
 """
 The clock's rows: which tasks are due, what became of their nominal times, and when they fire next.
 
-The operator's firing transaction is made of these functions; several operators may run it at once, since each claims its own
-rows. The key of the ledger is the second lock: :func:`record` tells which times are new, and only those may get a run.
+The operator's firing transaction is made of these functions; several operators may run it at once, since each claims
+its own rows. The key of the ledger is the second lock: :func:`record` tells which times are new, and only those may
+get a run.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """
 Declared objects: Tasks, Pipelines and Tools as their source wrote them, and what was decided about them.
 
-``ordinaut.declaration`` is the only writer; it examines, resolves and schedules, this module only moves rows. All functions
-are parts of the caller's transaction, which holds the namespaces' locks (:func:`lock_namespaces`).
+``ordinaut.declaration`` is the only writer; it examines, resolves and schedules, this module only moves rows. All
+functions are parts of the caller's transaction, which holds the namespaces' locks (:func:`lock_namespaces`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,8 @@
 """
 The outbox: events are written in the transaction that causes them and leave through the relay.
 
-The store treats events as plain JSON objects; their shape and their CloudEvents form are in ``ordinaut.events.envelope``.
+The store treats events as plain JSON objects; their shape and their CloudEvents form are in
+``ordinaut.events.envelope``.
 """
 
 from collections.abc import Mapping, Sequence

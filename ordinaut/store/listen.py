@@ -1,8 +1,8 @@
 """
 Hearing of changes: LISTEN on a connection of its own, for as long as a process lives.
 
-Notifications are a matter of speed, never of correctness: they are lost while the connection is away. So every user also looks
-by itself from time to time, and is called once after each (re)connection, with no payload.
+Notifications are a matter of speed, never of correctness: they are lost while the connection is away. So every user
+also looks by itself from time to time, and is called once after each (re)connection, with no payload.
 """
 
 import asyncio

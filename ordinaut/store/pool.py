@@ -1,9 +1,9 @@
 """
 Connections to PostgreSQL.
 
-Every process opens one pool here and hands single connections to the functions of this package. ``search_path`` is set
-for each connection, so that statements name tables plainly; autocommit is on, so that a transaction is always an explicit
-``async with connection.transaction()``.
+Every process opens one pool here and hands single connections to the functions of this package. ``search_path`` is
+set for each connection, so that statements name tables plainly; autocommit is on, so that a transaction is always an
+explicit ``async with connection.transaction()``.
 """
 
 from collections.abc import AsyncIterator

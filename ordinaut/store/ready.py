@@ -1,7 +1,8 @@
 """
 Waiting for a database that can be worked with.
 
-Every process but ``ordinaut migrate`` starts with this: it neither migrates nor fails, it says in ``/readyz`` what it waits for.
+Every process but ``ordinaut migrate`` starts with this: it neither migrates nor fails, it says in ``/readyz`` what it
+waits for.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """
 Runs and their steps: making, ending and reading them.
 
-The clock makes runs of nominal times, the API makes them by hand; workers end them through ``work.settle``, everybody else
-through :func:`finish`.
+The clock makes runs of nominal times, the API makes them by hand; workers end them through ``work.settle``, everybody
+else through :func:`finish`.
 """
 
 from collections.abc import Sequence

@@ -97,8 +97,8 @@ class StepResult:
     """
     A step's result.
 
-    ``started`` and ``finished`` are readings of ``time.monotonic()``; they are stored as the database's time at the commit
-    less the time since, as only the database's clock counts. ``output`` is JSON.
+    ``started`` and ``finished`` are readings of ``time.monotonic()``; they are stored as the database's time at the
+    commit less the time since, as only the database's clock counts. ``output`` is JSON.
     """
 
     seq: int

@@ -1,8 +1,8 @@
 """
 The worker process, put together.
 
-``python -m ordinaut_worker`` calls :func:`main`. SIGTERM and SIGINT drain: no more leasing, runs finish within the grace, the
-rest goes back to the queue.
+``python -m ordinaut_worker`` calls :func:`main`. SIGTERM and SIGINT drain: no more leasing, runs finish within the
+grace, the rest goes back to the queue.
 """
 
 import asyncio
@@ -52,7 +52,13 @@ async def run(configured: WorkerSettings) -> None:
     readiness = Readiness(database="not connected yet")
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(readiness, host=configured.probe_host, port=configured.probe_port))
-        log.info("worker started", version=__version__, worker=configured.worker_name, slots=configured.worker_slots, probe_port=port)
+        log.info(
+            "worker started",
+            version=__version__,
+            worker=configured.worker_name,
+            slots=configured.worker_slots,
+            probe_port=port,
+        )
         url = configured.database_url.get_secret_value()
         pool = await stack.enter_async_context(open_pool(url, application="worker", size=POOL_SIZE))
         migrated = asyncio.create_task(wait_until_migrated(pool, readiness=readiness))

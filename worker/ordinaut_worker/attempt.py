@@ -1,8 +1,8 @@
 """
 One try of one step: condition, input, call, output.
 
-The order is fixed: evaluate `if`, render `with`, check the input, call, check the output. Whatever goes wrong becomes an
-:class:`Outcome`; only cancellation passes through. The executor decides what the outcome means for the run.
+The order is fixed: evaluate `if`, render `with`, check the input, call, check the output. Whatever goes wrong becomes
+an :class:`Outcome`; only cancellation passes through. The executor decides what the outcome means for the run.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ class Outcome:
     """
     What came of a try.
 
-    ``started`` and ``finished`` are readings of ``time.monotonic()``; ``may_pass`` says whether another try may succeed,
-    ``asked_delay`` how long the tool wants to be left alone, ``tool_retry`` is the tool's own strategy.
+    ``started`` and ``finished`` are readings of ``time.monotonic()``; ``may_pass`` says whether another try may
+    succeed, ``asked_delay`` how long the tool wants to be left alone, ``tool_retry`` is the tool's own strategy.
     """
 
     phase: StepPhase

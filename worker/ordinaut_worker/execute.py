@@ -2,8 +2,8 @@
 Carrying out one run: step by step, each result committed before the next step starts.
 
 The loop starts :meth:`Executor.carry_out` as a task for each leased run. What comes next is decided by
-``engine.cursor``, a step is tried by ``attempt``, and every result goes to the settler. A run that must wait for a retry is
-settled as Waiting and leaves the worker.
+``engine.cursor``, a step is tried by ``attempt``, and every result goes to the settler. A run that must wait for a
+retry is settled as Waiting and leaves the worker.
 """
 
 import random

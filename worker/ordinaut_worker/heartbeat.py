@@ -1,9 +1,9 @@
 """
 Keeping leases alive, whatever the event loop is busy with.
 
-A thread of its own, with a connection of its own, prolongs the leases every third of their time; so a step that burns CPU or a
-full pool never lets a lease run out. It also asks which of the held runs somebody else has ended. What it learns is handed
-to the event loop.
+A thread of its own, with a connection of its own, prolongs the leases every third of their time; so a step that burns
+CPU or a full pool never lets a lease run out. It also asks which of the held runs somebody else has ended. What it
+learns is handed to the event loop.
 """
 
 import asyncio

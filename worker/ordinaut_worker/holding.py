@@ -1,8 +1,8 @@
 """
 What this worker holds: which leases, and which runs under each.
 
-The loop adds what it leased; the settler asks which leases a batch of settlements empties; the heartbeat, in its own thread,
-prolongs what is here. A lease that was lost is dropped as a whole, with the tasks that work under it.
+The loop adds what it leased; the settler asks which leases a batch of settlements empties; the heartbeat, in its own
+thread, prolongs what is here. A lease that was lost is dropped as a whole, with the tasks that work under it.
 """
 
 import asyncio

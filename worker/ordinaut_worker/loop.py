@@ -1,8 +1,8 @@
 """
 The worker's loop: lease as much as there are free slots, start a task for each run, look again.
 
-It wakes on a notification, when a slot becomes free, and after a jittered pause as a back-stop. Draining stops the leasing,
-lets tasks finish within the grace, and gives back the rest.
+It wakes on a notification, when a slot becomes free, and after a jittered pause as a back-stop. Draining stops the
+leasing, lets tasks finish within the grace, and gives back the rest.
 """
 
 import asyncio

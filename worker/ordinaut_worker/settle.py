@@ -1,9 +1,9 @@
 """
 Committing results, many runs to a transaction.
 
-Every running task hands its settlement to :meth:`Settler.commit` and waits. While one transaction is on its way the next ones
-gather, so that a busy worker commits in batches and an idle one at once. Results are kept and tried again for as long
-as PostgreSQL is away; whether they still count is decided by the fence when it is back.
+Every running task hands its settlement to :meth:`Settler.commit` and waits. While one transaction is on its way the
+next ones gather, so that a busy worker commits in batches and an idle one at once. Results are kept and tried again
+for as long as PostgreSQL is away; whether they still count is decided by the fence when it is back.
 """
 
 import asyncio

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 import orjson
-from ordinaut.engine.schema import Schema, compile_schema
 
 from ordinaut.engine.plan import is_builtin
+from ordinaut.engine.schema import compile_schema
 from ordinaut.errors import Permanent
 from ordinaut.resources.duration import parse_duration
 from ordinaut.resources.tool import ToolSpec

@@ -86,7 +86,6 @@ class Resync:
         self._every = every
         self._grace = grace
         self._wanted = asyncio.Event()
-        self._rounds = 0
 
     def soon(self) -> None:
         """Ask for a round: there was a listing."""
@@ -94,19 +93,21 @@ class Resync:
 
     async def run(self) -> None:
         """Go round until cancelled; raises when a round could not be finished."""
+        # While the watch lists, much is still on its way: only what is gone can be told then.
+        settled = False
         while True:
             self._wanted.clear()
-            await self.round()
+            await self.round(look_for_missed=settled)
             try:
                 await asyncio.wait_for(self._wanted.wait(), self._every)
             except TimeoutError:
-                continue
-            await asyncio.sleep(_SETTLE)
+                settled = True
+            else:
+                settled = False
+                await asyncio.sleep(_SETTLE)
 
-    async def round(self) -> None:
-        """
-        Compare once. The first round comes while the watch lists for the first time, and looks for deletions only.
-        """
+    async def round(self, *, look_for_missed: bool) -> None:
+        """Compare once."""
         seen = self._queue.seen()
         stored = await self._stored()
         live = await self._live()
@@ -117,8 +118,7 @@ class Resync:
             self._ended(one.key, one.uid)
         waiting = set(self._waiting())
         await self._fetch(waiting)
-        self._rounds += 1
-        if self._rounds > 1:
+        if look_for_missed:
             await self._check([one for one in difference.missed if one.key not in waiting])
 
     async def _check(self, suspects: Sequence[Incarnation]) -> None:

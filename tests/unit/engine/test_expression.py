@@ -209,7 +209,7 @@ def outcome(source, scope):
         return str(refused)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(alphabet="ab.params[]{}()*?|&!<>=@:,'\"`\\-0129 stepsé\n", max_size=60))
 def test_any_text_has_a_json_value_or_is_refused_in_words(source):
     assert json.dumps(outcome(source, SCOPE), allow_nan=False)
@@ -252,7 +252,7 @@ TOKENS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), max_size=14).map(lambda tokens: "params" + "".join(tokens)))
 def test_any_row_of_tokens_has_a_json_value_or_is_refused_in_words(source):
     assert json.dumps(
@@ -311,7 +311,7 @@ _paths = _steps.map(lambda steps: "params" + "".join(steps))
 _choices = st.lists(_paths | st.just("'text'"), min_size=1, max_size=3).map(" || ".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_choices, _data)
 def test_the_closures_for_paths_and_choices_agree_with_jmespath(source, data):
     assert compile_expression(source).evaluate({"params": data}) == jmespath.search(source, {"params": data})

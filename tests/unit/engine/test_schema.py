@@ -109,7 +109,7 @@ def test_names_that_could_break_a_log_line_are_escaped():
         ({"kind": "mail", "to": 5}, "with.to", "type string"),
         ({"kind": "call"}, "with.number", "Required"),
         ({"kind": "fax"}, "with", "none of the forms"),
-        ("mail", "with", "none of the forms"),
+        ("mail", "with", "type object or integer or array"),
     ],
 )
 def test_of_a_choice_the_branch_that_was_meant_is_explained(value, field, text):
@@ -161,6 +161,7 @@ _schemas = st.recursive(
             {"type": ["integer", "null"]},
             {"minimum": 2},
             {"minLength": 1},
+            {"enum": ["x"]},
             {"const": 1},
         ]
     ),
@@ -191,7 +192,7 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_schemas, _values)
 def test_the_verdict_is_that_of_the_reference_and_every_refusal_is_explained(schema, value):
     try:

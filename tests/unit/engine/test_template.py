@@ -120,19 +120,19 @@ def test_parts_without_templates_are_the_same_object_in_every_rendering():
     assert template.render(SCOPE)["fixed"] is template.render(SCOPE)["fixed"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(json_values.filter(lambda value: "${" not in repr(value)))
 def test_a_value_without_templates_renders_to_itself(value):
     assert render(value, scope={}) == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text())
 def test_any_text_can_be_written_with_escapes(text):
     assert render(text.replace("${", "$${"), scope={}) == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(json_values)
 def test_a_value_that_passes_through_a_template_is_never_evaluated_again(value):
     scope = {"params": {"value": value}}
@@ -141,7 +141,7 @@ def test_a_value_that_passes_through_a_template_is_never_evaluated_again(value):
     assert render({"a": ["${params.value}"]}, scope=scope) == {"a": [value]}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text())
 def test_text_that_passes_through_text_is_never_evaluated_again(text):
     assert render("<${params.value}>", scope={"params": {"value": text}}) == f"<{text}>"

@@ -10,7 +10,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
+from hypothesis import settings
+
 from ordinaut.schedule.cron_text import LAST_DAY, LAST_OF_MONTH, LAST_WEEKDAY, CronFields
+
+# The references are slow on purpose, and the machines that run this are shared.
+against_reference = settings(deadline=None, max_examples=60)
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)

@@ -1,17 +1,19 @@
-"""Cron against two independent references: real minutes walked one by one, and cronsim on a clock that never changes."""
+"""Cron against two independent references: real minutes walked one by one, and cronsim on a clock without changes."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pytest
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ordinaut.schedule import Cron, Gap, next_fires, parse_cron
 from ordinaut.schedule.cron_text import read_cron
-from tests.unit.schedule.clocks import WINDOW, WINDOWS, cron_by_minutes
+from tests.unit.schedule.clocks import WINDOW, WINDOWS, against_reference, cron_by_minutes
 
 SECOND = timedelta(seconds=1)
+HORIZON = timedelta(days=50 * 366)
 
 
 def terms(low: int, high: int) -> st.SearchStrategy[str]:
@@ -37,6 +39,7 @@ EXPRESSIONS = st.builds(
 )
 
 
+@against_reference
 @given(expression=EXPRESSIONS, window=st.sampled_from(WINDOWS), gap=st.sampled_from(Gap))
 def test_agrees_with_walking_every_minute(expression: str, window: tuple[str, datetime], gap: Gap) -> None:
     zone, start = window
@@ -74,6 +77,7 @@ def test_agrees_with_walking_every_minute_around_a_change(
     assert [fire for fire in fires if fire < begin + WINDOW] == expected
 
 
+@against_reference
 @given(
     expression=EXPRESSIONS,
     second=st.one_of(st.none(), fields(0, 59)),
@@ -81,9 +85,16 @@ def test_agrees_with_walking_every_minute_around_a_change(
 )
 def test_agrees_with_cronsim_where_no_clock_changes(expression: str, second: str | None, after: datetime) -> None:
     whole = expression if second is None else f"{second} {expression}"
-    ours = next_fires(Cron(whole), after=after.replace(tzinfo=UTC), limit=10)
-    theirs = CronSim(whole, after.replace(microsecond=0)) if ours else iter(())
-    assert [next(theirs).replace(tzinfo=UTC) for _ in ours] == ours
+    begin = after.replace(tzinfo=UTC)
+    assert next_fires(Cron(whole), after=begin, limit=5) == by_cronsim(whole, begin, limit=5)
+
+
+def by_cronsim(expression: str, after: datetime, *, limit: int) -> list[datetime]:
+    try:
+        found = islice(CronSim(expression, after), limit)
+    except CronSimError:  # it sees that there is no such day
+        return []
+    return [fire for fire in found if fire <= after + HORIZON]
 
 
 def test_six_fixed_fields_are_as_fixed_as_five() -> None:

@@ -13,13 +13,13 @@ from ordinaut.engine.schema import Schema
 from ordinaut.resources.retry import RetryStrategy
 
 
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """
     One call of a tool.
 
-    ``idempotency_key`` is equal on every retry and every redelivery of the step, so that a tool can tell them from new work.
+    ``idempotency_key`` is equal on every retry and every redelivery of the step, so that a tool can tell them from
+    new work.
     """
 
     arguments: Any

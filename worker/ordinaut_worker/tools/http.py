@@ -1,10 +1,10 @@
 """
 Tools that are one HTTP request.
 
-GET and DELETE carry the input as query, the other methods as a JSON body. Every call has an ``Idempotency-Key`` that is equal on
-each retry (draft-ietf-httpapi-idempotency-key-header). What may pass (no connection, 408, 425, 429, 5xx) is ``Transient`` and
-respects ``Retry-After``; everything else that is no success is final. Redirects are not followed, proxies of the environment
-not used, and an answer is read up to a limit.
+GET and DELETE carry the input as query, the other methods as a JSON body. Every call has an ``Idempotency-Key`` that
+is equal on each retry (draft-ietf-httpapi-idempotency-key-header). What may pass (no connection, 408, 425, 429, 5xx)
+is ``Transient`` and respects ``Retry-After``; everything else that is no success is final. Redirects are not
+followed, proxies of the environment not used, and an answer is read up to a limit.
 """
 
 import email.utils

@@ -1,13 +1,13 @@
 """
 Built-in tools, there without being declared.
 
-``std.log`` writes a line to the worker's log and returns its input; ``std.fail`` fails, for trying out what happens then.
+``std.log`` writes a line to the worker's log and returns its input; ``std.fail`` fails, for trying out what happens
+then.
 """
 
 from typing import Any
 
 from ordinaut.engine.schema import compile_schema
-
 from ordinaut.errors import StepFailed, Transient
 from ordinaut.logging import get_logger
 from ordinaut_worker.tools import Call, Tool
