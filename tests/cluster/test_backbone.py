@@ -115,15 +115,17 @@ def test_what_kubectl_applies_runs_on_time_and_says_so(cluster: Cluster, toolser
     (run, *_) = [run for run in cluster.runs("morning") if run.phase == "Succeeded"]
     assert run.trigger == "schedule"
     assert toolserver.calls("weather")[0].input == {"city": "Chisinau"}
-    table = until(
-        lambda: "Succeeded" in (text := cluster.kubectl("get", "otask", "morning")) and text, what="the status"
+    until(
+        lambda: cluster.task("morning")["status"].get("lastRun", {}).get("phase") == "Succeeded", what="the status"
     )
+    table = cluster.kubectl("get", "otask", "morning")
     heading, row = table.splitlines()
     assert heading.split() == ["NAME", "SCHEDULE", "TIMEZONE", "SUSPEND", "NEXT", "LAST", "PHASE", "AGE"]
-    assert "*/10 * * * * *" in row
+    assert row.startswith("morning   */10 * * * * *   UTC        false     20")
+    assert row.split()[-2] in {"Scheduled", "Running"}
     found = cluster.task("morning")["status"]
     assert found["observedGeneration"] == 1
-    assert found["lastRun"]["phase"] == "Succeeded"
+    assert found["lastScheduleTime"] <= found["nextScheduleTime"]
     assert len(found["upcoming"]) == 5
     assert found["upcoming"][0] == found["nextScheduleTime"]
     for condition in found["conditions"]:

@@ -42,6 +42,20 @@ class _Seen:
     version: int
 
 
+_KEPT: Final = ("name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp")
+
+
+def essence(document: Document) -> Document:
+    """
+    Return what is to be written of an object: without its status, and without what others keep in its metadata.
+
+    That is often more than the spec, and would be waited for, examined and thrown away.
+    """
+    metadata = document["metadata"]
+    kept = {name: metadata[name] for name in _KEPT if name in metadata}
+    return {name: document[name] for name in ("apiVersion", "kind", "spec") if name in document} | {"metadata": kept}
+
+
 def key_of(document: Document) -> Key:
     """Return the name of an object that a source has."""
     metadata = document["metadata"]
@@ -87,7 +101,7 @@ class Queue:
             return False
         self._seen[key] = state
         ended = frozenset({before.uid}) if before is not None and before.uid != state.uid else frozenset[str]()
-        self._put(Change(key, document, ended))
+        self._put(Change(key, essence(document), ended))
         return True
 
     def gone(self, key: Key, uid: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -160,7 +161,7 @@ def test_count_counts_from_dtstart_wherever_the_search_begins() -> None:
 
 def test_an_excluded_time_uses_up_count_and_is_not_brought_back_by_rdate() -> None:
     gone = datetime(2026, 11, 2, 9)
-    more = {"exdates": (gone,), "rdates": (gone, datetime(2026, 11, 2, 10))}
+    more: dict[str, Any] = {"exdates": (gone,), "rdates": (gone, datetime(2026, 11, 2, 10))}
     assert expanded("FREQ=DAILY;COUNT=3", "2026-11-01T09:00", **more) == [
         "2026-11-01 09:00",
         "2026-11-02 10:00",
@@ -169,7 +170,7 @@ def test_an_excluded_time_uses_up_count_and_is_not_brought_back_by_rdate() -> No
 
 
 def test_exdates_and_rdates_may_be_instants() -> None:
-    more = {
+    more: dict[str, Any] = {
         "exdates": (datetime(2026, 11, 2, 14, tzinfo=UTC),),
         "rdates": (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, 14, tzinfo=UTC)),
     }
