@@ -33,7 +33,8 @@ Login = Callable[[], kopf.ConnectionInfo]
 NEED: Final = "kubernetes"
 """What :class:`Readiness` calls the API server."""
 
-_PAGE: Final = 500
+_PAGE: Final = 250
+_METADATA_PAGE: Final = 500
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
@@ -126,18 +127,27 @@ class Kube:
             raise self._unavailable(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
         return self._decoded(status, answer)
 
-    async def pages(self, kind: Kind, *, namespace: str | None = None) -> AsyncIterator[Sequence[dict[str, Any]]]:
-        """
-        Yield the metadata of all objects of a kind, page by page, all of one moment.
+    async def metadata(self, kind: Kind, *, namespace: str | None = None) -> AsyncIterator[Sequence[dict[str, Any]]]:
+        """Yield the metadata of all objects of a kind, page by page; see :meth:`objects`."""
+        async for page in self._pages(kind, namespace=namespace, size=_METADATA_PAGE, accept=_METADATA_ONLY):
+            yield [item["metadata"] for item in page]
 
-        Raises when a page can't be had, also when the first pages were (410 Gone): what was yielded is then a part
-        only.
+    async def objects(self, kind: Kind, *, namespace: str | None = None) -> AsyncIterator[Sequence[dict[str, Any]]]:
         """
-        params = {"limit": str(_PAGE)}
+        Yield all objects of a kind, page by page, all of one moment.
+
+        Raises when a page can't be had, also when the first ones were (410 Gone): what was yielded is then a part only.
+        """
+        async for page in self._pages(kind, namespace=namespace, size=_PAGE, accept=_JSON):
+            yield page
+
+    async def _pages(
+        self, kind: Kind, *, namespace: str | None, size: int, accept: str
+    ) -> AsyncIterator[Sequence[dict[str, Any]]]:
+        params = {"limit": str(size)}
         while True:
-            page = await self.call("GET", path_of(kind, namespace=namespace), params=params, accept=_METADATA_ONLY)
-            # An empty list comes as null.
-            yield [item["metadata"] for item in page["items"] or ()]
+            page = await self.call("GET", path_of(kind, namespace=namespace), params=params, accept=accept)
+            yield page["items"] or ()  # an empty list comes as null
             if not (token := page["metadata"].get("continue")):
                 return
             params["continue"] = token

@@ -35,9 +35,6 @@ NEED: Final = "watch"
 """What :class:`Readiness` calls the watches."""
 
 _STOP_TIMEOUT: Final = 5.0
-_DEFINITIONS_MISSING: Final = (
-    f"the API server does not know {', '.join(PLURALS.values())} of {API_VERSION}; apply the files in crds/"
-)
 
 
 class DefinitionsMissing(OrdinautError):  # noqa: N818 - as in ordinaut.errors
@@ -76,11 +73,7 @@ class Watch:
 
     async def run(self) -> None:
         """Watch until kopf ends; when cancelled, end it."""
-        try:
-            await self._check_definitions()
-        except OrdinautError as error:
-            self._readiness.missing(NEED, why=str(error))
-            raise
+        await self.check_definitions()
         self._stop = threading.Event()
         life = _Life(self, loop=asyncio.get_running_loop(), stop=self._stop)
         thread = threading.Thread(target=life.live, name="kopf", daemon=True)
@@ -94,16 +87,21 @@ class Watch:
         if life.error is not None:
             raise life.error
 
-    async def _check_definitions(self) -> None:
-        """kopf takes the kinds that exist when it starts, and would wait for the others for ever."""
+    async def check_definitions(self) -> None:
+        """
+        Raise unless the kinds exist: kopf takes those that it finds when it starts, and never hears of the others.
+        """
         try:
             known = await self._kube.call("GET", f"/apis/{API_VERSION}")
+            missing = set(PLURALS.values()) - {resource["name"] for resource in known["resources"]}
         except Refused as refusal:
-            if refusal.status == HTTPStatus.NOT_FOUND:
-                raise DefinitionsMissing(_DEFINITIONS_MISSING) from None
-            raise
-        if not set(PLURALS.values()) <= {resource["name"] for resource in known["resources"]}:
-            raise DefinitionsMissing(_DEFINITIONS_MISSING)
+            if refusal.status != HTTPStatus.NOT_FOUND:
+                raise
+            missing = set(PLURALS.values())
+        if missing:
+            why = f"the API server has no {', '.join(sorted(missing))} of {API_VERSION}; apply the files in crds/"
+            self._readiness.missing(NEED, why=why)
+            raise DefinitionsMissing(why)
 
 
 class _Life:

@@ -69,6 +69,8 @@ class Statuses:
         self.outdated: set[Key] = set()
         self.declared_changed = False
         """Whether a Pipeline, a Tool or a conflict changed: their statuses depend on each other."""
+        self.complete = asyncio.Event()
+        """Set when everything that existed at the start has been seen, and as a rule is in PostgreSQL."""
         self.woken = asyncio.Event()
         """Set when one of the above has changed."""
 

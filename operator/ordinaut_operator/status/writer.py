@@ -130,6 +130,7 @@ class StatusWriter:
 
     async def _lead(self) -> None:
         """Write while leading; beginning to lead is beginning with a sweep."""
+        await self._statuses.complete.wait()
         while True:
             await self._leadership.won()
             self._sweep_at = self._clock()

@@ -11,12 +11,12 @@ so it is looked at twice before it is fetched, and the watch is started again.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ordinaut.logging import get_logger
 from ordinaut.states import Origin
 from ordinaut.store import declared
-from ordinaut.store.declared import Incarnation, Key
+from ordinaut.store.declared import Incarnation, Key, Kind
 from ordinaut.store.pool import Pool
 from ordinaut_operator.kube import PLURALS, Kube
 from ordinaut_operator.sync.queue import Document, Queue
@@ -83,6 +83,7 @@ class Resync:
         self._watch_failed = watch_failed
         self._waiting = waiting
         self._namespaces = frozenset(namespaces)
+        self._collections = [(kind, namespace) for kind in PLURALS for namespace in namespaces or (None,)]
         self._every = every
         self._grace = grace
         self._wanted = asyncio.Event()
@@ -91,20 +92,33 @@ class Resync:
         """Ask for a round: there was a listing."""
         self._wanted.set()
 
+    async def begin(self) -> None:
+        """
+        Take over everything that exists, and end what does not exist any more.
+
+        The watch would bring the former too, but at several times the cost of this list.
+        """
+        stored = await self._stored()
+        live = {}
+        for kind, namespace in self._collections:
+            async for page in self._kube.objects(kind, namespace=namespace):
+                for document in page:
+                    self._look_up(document)
+                live |= _alive(kind, (document["metadata"] for document in page))
+        self._end(compare(stored, live).gone)
+
     async def run(self) -> None:
-        """Go round until cancelled; raises when a round could not be finished."""
-        # While the watch lists, much is still on its way: only what is gone can be told then.
-        settled = False
+        """Go round when asked to, and every few minutes, until cancelled; raises when a round could not be finished."""
         while True:
-            self._wanted.clear()
-            await self.round(look_for_missed=settled)
             try:
                 await asyncio.wait_for(self._wanted.wait(), self._every)
             except TimeoutError:
-                settled = True
+                await self.round(look_for_missed=True)
             else:
-                settled = False
                 await asyncio.sleep(_SETTLE)
+                # What a listing has brought is still on its way: only what is gone can be told.
+                await self.round(look_for_missed=False)
+                self._wanted.clear()
 
     async def round(self, *, look_for_missed: bool) -> None:
         """Compare once."""
@@ -112,14 +126,17 @@ class Resync:
         stored = await self._stored()
         live = await self._live()
         difference = compare(stored, live, seen=seen)
-        if difference.gone:
-            log.info("objects are gone that the watch did not see go", count=len(difference.gone))
-        for one in difference.gone:
-            self._ended(one.key, one.uid)
+        self._end(difference.gone)
         waiting = set(self._waiting())
         await self._fetch(waiting)
         if look_for_missed:
             await self._check([one for one in difference.missed if one.key not in waiting])
+
+    def _end(self, gone: Sequence[Incarnation]) -> None:
+        if gone:
+            log.info("objects are gone that the watch did not see go", count=len(gone), first=str(gone[0].key))
+        for one in gone:
+            self._ended(one.key, one.uid)
 
     async def _check(self, suspects: Sequence[Incarnation]) -> None:
         """Fetch those suspects that are still not stored after a while and are not about to be."""
@@ -150,13 +167,16 @@ class Resync:
         return [one for one in stored if not self._namespaces or one.key.namespace in self._namespaces]
 
     async def _live(self) -> dict[Key, Incarnation]:
-        """Return everything that exists; what is being deleted counts as gone."""
+        """Return everything that exists."""
         live = {}
-        for kind in PLURALS:
-            for namespace in self._namespaces or (None,):
-                async for page in self._kube.pages(kind, namespace=namespace):
-                    for metadata in page:
-                        if "deletionTimestamp" not in metadata:
-                            key = Key(kind, metadata["namespace"], metadata["name"])
-                            live[key] = Incarnation(key, metadata["uid"], metadata.get("generation", 0))
+        for kind, namespace in self._collections:
+            async for page in self._kube.metadata(kind, namespace=namespace):
+                live |= _alive(kind, page)
         return live
+
+
+def _alive(kind: Kind, metadata: Iterable[Mapping[str, Any]]) -> dict[Key, Incarnation]:
+    """Return the objects with this metadata; what is being deleted counts as gone."""
+    alive = (one for one in metadata if "deletionTimestamp" not in one)
+    keyed = ((Key(kind, one["namespace"], one["name"]), one) for one in alive)
+    return {key: Incarnation(key, one["uid"], one.get("generation", 0)) for key, one in keyed}

@@ -9,7 +9,7 @@ the way go to :class:`~ordinaut_operator.status.observed.Statuses`, for the stat
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ordinaut.probes import Readiness
 from ordinaut.states import Origin
@@ -22,6 +22,12 @@ from ordinaut_operator.sync.batches import Batches
 from ordinaut_operator.sync.queue import Document, Queue, key_of
 from ordinaut_operator.sync.resync import Resync
 from ordinaut_operator.watch import Watch
+
+
+_PATIENCE: Final = 15.0
+"""Seconds that the watch waits at most for what exists to be in PostgreSQL, before it starts."""
+
+_GLANCE: Final = 0.05
 
 
 class KubernetesSource:
@@ -72,8 +78,20 @@ class KubernetesSource:
         """Take over what the API server has, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_going("sync", self._batches.run))
-            group.create_task(keep_going("watch", self._watch.run))
+            group.create_task(keep_going("watch", self._follow))
             group.create_task(keep_going("resync", self._resync.run, backoff=Backoff(first=1.0, cap=15.0)))
+
+    async def _follow(self) -> None:
+        """Take over what exists, then watch: the watch lists everything too, and would take the time for it."""
+        if not self._statuses.complete.is_set():
+            await self._watch.check_definitions()
+            await self._resync.begin()
+            loop = asyncio.get_running_loop()
+            patience = loop.time() + _PATIENCE
+            while len(self._queue) and loop.time() < patience:
+                await asyncio.sleep(_GLANCE)
+            self._statuses.complete.set()
+        await self._watch.run()
 
     def _saw(self, event: str | None, document: Mapping[str, Any]) -> None:
         if event == "DELETED":

