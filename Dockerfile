@@ -21,19 +21,16 @@ RUN case "${PYTHON_IMAGE}" in \
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1
 
-# What runs: exactly the locked versions, checked against their hashes.
+# What runs, and what builds: exactly the locked versions, checked against their hashes.
 COPY requirements/runtime.txt /build/requirements/
 RUN python -m venv /opt/ordinaut \
     && /opt/ordinaut/bin/pip install --require-hashes --only-binary=:all: --requirement /build/requirements/runtime.txt
 
-# The build tool, in the version and with the hashes that the development lock has for it.
-COPY requirements/dev.txt /build/requirements/
-RUN awk '/^[a-z]/ { wanted = /^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/ } wanted' \
-        /build/requirements/dev.txt > /build/requirements/build.txt \
-    && python -m venv /build/venv \
+COPY requirements/build.txt /build/requirements/
+RUN python -m venv /build/venv \
     && /build/venv/bin/pip install --require-hashes --only-binary=:all: --requirement /build/requirements/build.txt
 
-# The wheel, as the tests build and install it.
+# The same wheel that the tests build; what is copied here is said by .dockerignore.
 WORKDIR /build/source
 COPY . .
 RUN /build/venv/bin/hatchling build --target wheel --directory /build/dist \

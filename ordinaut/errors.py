@@ -15,7 +15,8 @@ Whether something may be tried again is in the *type*, so that callers decide wi
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -101,6 +102,26 @@ class Invalid(OrdinautError):
     def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors = tuple(errors)
         super().__init__("\n".join(str(error) for error in self.errors))
+
+
+class Mistakes:
+    """Gathers the mistakes of independent checks, so that a user sees all of them at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[FieldError] = []
+
+    @contextmanager
+    def caught(self, *, under: str = "") -> Iterator[None]:
+        """Keep an ``Invalid`` raised in the block, its fields placed ``under`` a path, and go on after it."""
+        try:
+            yield
+        except Invalid as invalid:
+            self._errors += [error.under(under) if under else error for error in invalid.errors]
+
+    def raise_any(self) -> None:
+        """Raise one ``Invalid`` with all that was kept, if anything was."""
+        if self._errors:
+            raise Invalid(self._errors)
 
 
 class NotFound(OrdinautError):

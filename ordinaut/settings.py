@@ -10,6 +10,8 @@ import sys
 from typing import TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ordinaut.errors import shown
@@ -45,16 +47,24 @@ def load(settings: type[Settings]) -> Settings:
         return settings()
     except ValidationError as error:
         for mistake in error.errors():
-            name = str(mistake["loc"][0])
-            variable = name if name.isupper() else f"ORDINAUT_{name.upper()}"
-            value = "not set" if mistake["type"] == "missing" else shown(os.environ.get(variable, mistake["input"]))
-            field = next(
-                (f for n, f in settings.model_fields.items() if name in {n, *_aliases(f.validation_alias)}), None
-            )
-            remedy = f" ({field.description})" if field and field.description else ""
-            sys.stderr.write(f"{variable}: {value}: {mistake['msg']}{remedy}\n")
+            sys.stderr.write(f"{_explained(settings, mistake)}\n")
         raise SystemExit(2) from None
 
 
-def _aliases(alias: object) -> tuple[object, ...]:
+def _explained(settings: type[ProcessSettings], mistake: ErrorDetails) -> str:
+    """Return one line: the variable, its value, what is wrong and what it should be."""
+    message = mistake["msg"].removeprefix("Value error, ")
+    if not mistake["loc"]:
+        return message
+    name = str(mistake["loc"][0])
+    variable = name if name.isupper() else f"ORDINAUT_{name.upper()}"
+    value = "not set" if mistake["type"] == "missing" else shown(os.environ.get(variable, mistake["input"]))
+    described = (
+        field.description for alias, field in settings.model_fields.items() if name in {alias, *_aliases(field)}
+    )
+    return f"{variable}: {value}: {message} ({next(described, '')})"
+
+
+def _aliases(field: FieldInfo) -> tuple[object, ...]:
+    alias = field.validation_alias
     return tuple(alias.choices) if isinstance(alias, AliasChoices) else ()

@@ -5,7 +5,6 @@ The application: routes, the gate in front of them, and what they share.
 stops.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -14,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 import ordinaut
 from ordinaut.probes import Readiness
@@ -42,12 +42,8 @@ def create_app(
         url = settings.database_url.get_secret_value()
         async with open_pool(url, application="api", size=settings.api_pool_size) as pool:
             app.state.backend = backend.Backend(pool=pool, readiness=state, stopping=stopping)
-            watch = asyncio.create_task(backend.watch_database(app.state.backend))
-            try:
+            async with backend.watched(app.state.backend):
                 yield
-            finally:
-                watch.cancel()
-                await asyncio.gather(watch, return_exceptions=True)
 
     app = FastAPI(
         title="Ordinaut",
@@ -77,16 +73,15 @@ async def _explain(request: Request, error: Exception) -> Response:
     if error.status_code == 404:  # noqa: PLR2004
         raise HTTPException(404, "There is nothing at this path; /openapi.json lists what there is.") from error
     if error.status_code == 405:  # noqa: PLR2004
-        allowed = ", ".join(sorted(_methods(request)))
+        allowed = ", ".join(_methods(request))
         raise HTTPException(405, f"This path takes {allowed}.", {"Allow": allowed}) from error
     raise error
 
 
-def _methods(request: Request) -> set[str]:
-    """Return the methods of all routes for the path of a request."""
-    return {
+def _methods(request: Request) -> list[str]:
+    """Return the methods that the path of a request takes."""
+    return [
         method
-        for route in request.app.routes
-        if getattr(route, "path_regex", None) and route.path_regex.match(request.url.path)
-        for method in route.methods or ()
-    }
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches(request.scope | {"method": method})[0] is Match.FULL for route in request.app.routes)
+    ]

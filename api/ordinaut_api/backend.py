@@ -69,8 +69,20 @@ UseBackend = Annotated[Backend, Depends(backend)]
 UseConnection = Annotated[Connection, Depends(connection)]
 
 
-async def watch_database(backend: Backend) -> None:
-    """Keep ``backend.readiness`` true to whether the database is there and migrated; runs until cancelled."""
+@asynccontextmanager
+async def watched(backend: Backend) -> AsyncIterator[None]:
+    """Keep ``backend.readiness`` true to whether the database is there and migrated, as long as the context lasts."""
+    watch = asyncio.create_task(_watch_database(backend))
+    try:
+        yield
+    finally:
+        while not watch.done():
+            # Again and again: before Python 3.12, wait_for, with which the pool waits, may swallow a cancellation.
+            watch.cancel()
+            await asyncio.wait({watch}, timeout=0.2)
+
+
+async def _watch_database(backend: Backend) -> None:
     while True:
         why = await _obstacle(backend)
         if why is None:

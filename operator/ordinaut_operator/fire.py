@@ -81,7 +81,7 @@ def decide(task: DueTask) -> Verdict:
     busy = task.busy
     fires, made = [], []
     for outcome in decision.outcomes:
-        reason = SkipReason(outcome.skipped) if outcome.skipped else None
+        reason = outcome.skipped
         if reason is None and task.revision is None:
             reason = SkipReason.NOT_READY
         if reason is None and policy == "Forbid" and busy:

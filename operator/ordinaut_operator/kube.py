@@ -40,11 +40,11 @@ _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
 
 
-class Unavailable(OrdinautError):  # noqa: N818 - as in ordinaut.errors
+class Unavailable(OrdinautError):
     """The API server gave no answer, or said to come back later; nothing is wrong with the request."""
 
 
-class Refused(OrdinautError):  # noqa: N818 - as in ordinaut.errors
+class Refused(OrdinautError):
     """The API server refused a request; ``status`` is that of HTTP."""
 
     def __init__(self, message: str, *, status: int) -> None:

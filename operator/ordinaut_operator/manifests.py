@@ -62,7 +62,7 @@ class _File:
     ignored: tuple[str, ...] = ()
 
 
-class DirectoryMissing(OrdinautError):  # noqa: N818 - as in ordinaut.errors
+class DirectoryMissing(OrdinautError):
     """The directory does not exist."""
 
 

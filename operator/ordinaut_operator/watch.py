@@ -34,10 +34,11 @@ log = get_logger(__name__)
 NEED: Final = "watch"
 """What :class:`Readiness` calls the watches."""
 
-_STOP_TIMEOUT: Final = 5.0
+_STOP_TIMEOUT: Final = 10.0
+"""Seconds; kopf takes some to give up ten thousand objects that it has just listed."""
 
 
-class DefinitionsMissing(OrdinautError):  # noqa: N818 - as in ordinaut.errors
+class DefinitionsMissing(OrdinautError):
     """The CustomResourceDefinitions are not installed."""
 
 
@@ -145,6 +146,7 @@ class _Life:
             self._tell(self.ended.set)
 
     async def _operate(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._complain)
         try:
             await kopf.operator(
                 registry=handlers.registry_for(self._saw, log_in=self._open_session),
@@ -156,6 +158,11 @@ class _Life:
             )
         finally:
             self._stop.set()  # kopf waits for it in a thread that would outlive the loop
+
+    def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what went wrong in the background, but not how kopf breaks off when it is stopped in the middle of a list."""
+        if not self._stop.is_set():
+            loop.default_exception_handler(context)
 
     async def _open_session(self) -> kopf.AiohttpSession:
         """Log in; kopf asks again when the API server has answered 401, at once and without end."""

@@ -12,7 +12,7 @@ from typing import Any
 from ordinaut.declaration.nominal import ANY_ANCHOR, parse_schedules
 from ordinaut.engine.plan import compile_pipeline, first_mistakes, tool_names
 from ordinaut.engine.schema import compile_schema
-from ordinaut.errors import FieldError, Invalid
+from ordinaut.errors import FieldError, Invalid, Mistakes
 from ordinaut.resources import manifest
 from ordinaut.resources.manifest import AnyResource, Pipeline, Task, Tool
 from ordinaut.store.declared import Declared, Key
@@ -28,14 +28,11 @@ def check(document: object, *, server_fields: bool = False) -> AnyResource:
         Invalid: with every mistake that can be found without looking at other objects.
     """
     resource = manifest.parse(document, server_fields=server_fields)
-    mistakes: list[FieldError] = []
+    mistakes = Mistakes()
     for examination in _examinations(resource):
-        try:
+        with mistakes.caught():
             examination()
-        except Invalid as invalid:
-            mistakes += invalid.errors
-    if mistakes:
-        raise Invalid(mistakes)
+    mistakes.raise_any()
     return resource
 
 

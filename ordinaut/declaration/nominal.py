@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from ordinaut import schedule
-from ordinaut.errors import FieldError, Invalid
+from ordinaut.errors import Mistakes
 from ordinaut.resources.task import Schedule as WrittenSchedule
 from ordinaut.resources.task import TaskSpec
 from ordinaut.schedule import Schedule, Written, next_fires
@@ -36,14 +36,11 @@ def parse_schedules(spec: TaskSpec, *, anchor: datetime, field: str) -> tuple[Sc
         Invalid: with every mistake in every schedule.
     """
     found = []
-    mistakes: list[FieldError] = []
+    mistakes = Mistakes()
     for index, written in enumerate(spec.schedules):
-        try:
+        with mistakes.caught(under=f"{field}.schedules[{index}]"):
             found.append(schedule.parse_schedule(_written(written), created=anchor))
-        except Invalid as invalid:
-            mistakes += [error.under(f"{field}.schedules[{index}]") for error in invalid.errors]
-    if mistakes:
-        raise Invalid(mistakes)
+    mistakes.raise_any()
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from ordinaut.engine.expression import Expression, compile_expression
 from ordinaut.engine.schema import Schema, compile_schema
 from ordinaut.engine.template import Template, compile_template
-from ordinaut.errors import FieldError, Invalid
+from ordinaut.errors import FieldError, Invalid, Mistakes
 from ordinaut.resources.duration import parse_duration
 from ordinaut.resources.pipeline import PipelineSpec, Step
 from ordinaut.resources.retry import RetryStrategy
@@ -28,6 +28,8 @@ ROOTS = frozenset({"params", "steps", "run", "task"})
 
 _PINNED = {"retry_strategy", "timeout"}
 """What of a Task's spec decides how a run of it is carried out."""
+
+_NOTHING = compile_template({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +106,18 @@ def compile_pipeline(spec: PipelineSpec, *, field: str) -> Plan:
     Raises:
         Invalid: every mistake in templates, conditions, schemas and references, each with its field.
     """
-    mistakes: list[FieldError] = []
+    mistakes = Mistakes()
     steps = []
     known: list[str] = []
     for seq, step in enumerate(spec.steps):
-        try:
-            steps.append(_compile_step(step, seq=seq, field=f"{field}.steps[{seq}]", known=known))
-        except Invalid as invalid:
-            mistakes += invalid.errors
+        steps.append(_compile_step(step, seq=seq, field=f"{field}.steps[{seq}]", known=known, mistakes=mistakes))
         known.append(step.result_name)
     output, params = None, None
-    try:
+    with mistakes.caught():
         output = None if spec.output is None else _template(spec.output, field=f"{field}.output", known=known)
+    with mistakes.caught():
         params = compile_schema(spec.params, field=f"{field}.params") if spec.params else None
-    except Invalid as invalid:
-        mistakes += invalid.errors
-    if mistakes:
-        raise Invalid(mistakes)
+    mistakes.raise_any()
     return Plan(tuple(steps), output, params)
 
 
@@ -140,14 +137,19 @@ def first_mistakes(errors: Sequence[FieldError], *, most: int = 5) -> str:
     return f"{shown}; and {len(errors) - most} more" if len(errors) > most else shown
 
 
-def _compile_step(step: Step, *, seq: int, field: str, known: Sequence[str]) -> PlanStep:
+def _compile_step(step: Step, *, seq: int, field: str, known: Sequence[str], mistakes: Mistakes) -> PlanStep:
+    arguments, condition = _NOTHING, None
+    with mistakes.caught():
+        arguments = _template(step.with_, field=f"{field}.with", known=known)
+    with mistakes.caught():
+        condition = None if step.if_ is None else _expression(step.if_, field=f"{field}.if", known=known)
     return PlanStep(
         seq=seq,
         id=step.id,
         result=step.result_name,
         uses=str(step.uses),
-        arguments=_template(step.with_, field=f"{field}.with", known=known),
-        condition=None if step.if_ is None else _expression(step.if_, field=f"{field}.if", known=known),
+        arguments=arguments,
+        condition=condition,
         timeout=_duration(step.timeout),
         retry=step.retry_strategy,
         on_error=step.on_error,

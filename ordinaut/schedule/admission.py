@@ -7,12 +7,11 @@ relative to the entry (``cron``, ``timeZone``, ``exdates[3]``), so the caller pu
 is also what parses but can be proven never to fire, and what fires more often than the installation allows.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ordinaut.errors import FieldError, Invalid
+from ordinaut.errors import FieldError, Invalid, Mistakes
 from ordinaut.resources.duration import format_duration, parse_duration
 from ordinaut.resources.moment import parse_moment
 from ordinaut.schedule.cron import timetable
@@ -59,7 +58,7 @@ def parse_schedule(written: Written, *, created: datetime, min_interval: timedel
     ``created`` (aware) is when the entry was first seen, kept by the caller and the same at every call: an RRULE
     without ``dtstart`` counts from its minute, an interval without ``start`` from its second.
     """
-    mistakes = _Mistakes()
+    mistakes = Mistakes()
     here, gap, start, end = "UTC", Gap.RUN, None, None
     with mistakes.caught():
         here = parse_zone(written.time_zone)
@@ -81,7 +80,7 @@ def parse_cron(
     expression: str, *, time_zone: str = "UTC", gap: Gap = Gap.RUN, min_interval: timedelta = DEFAULT_MIN_INTERVAL
 ) -> Cron:
     """Return the checked cron schedule; raise ``Invalid`` for ``cron`` and ``timeZone``."""
-    mistakes = _Mistakes()
+    mistakes = Mistakes()
     with mistakes.caught():
         parse_zone(time_zone)
     with mistakes.caught():
@@ -109,7 +108,7 @@ def parse_rrule(
 
     A ``dtstart`` that is an instant is taken as the wall time that the zone shows then.
     """
-    mistakes = _Mistakes()
+    mistakes = Mistakes()
     here = "UTC"
     with mistakes.caught():
         here = parse_zone(time_zone)
@@ -218,7 +217,7 @@ def _bounded(rule: Rule, start: datetime | None, end: datetime | None) -> Schedu
     return schedule
 
 
-def _parse_dates(texts: Sequence[str], *, field: str, mistakes: "_Mistakes") -> tuple[datetime, ...]:
+def _parse_dates(texts: Sequence[str], *, field: str, mistakes: Mistakes) -> tuple[datetime, ...]:
     found: list[datetime] = []
     with mistakes.caught():
         if len(texts) > MAX_DATES:
@@ -256,23 +255,3 @@ def _check_density(field: str, text: str, shortest: int, min_interval: timedelta
 
 def _invalid(field: str, value: object, message: str, remedy: str) -> Invalid:
     return Invalid([FieldError(field, value, message, remedy)])
-
-
-class _Mistakes:
-    """Gathers the mistakes of independent checks, so that a user sees all of them at once."""
-
-    def __init__(self) -> None:
-        self._errors: list[FieldError] = []
-
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Keep an ``Invalid`` raised in the block, and go on after it."""
-        try:
-            yield
-        except Invalid as invalid:
-            self._errors.extend(invalid.errors)
-
-    def raise_any(self) -> None:
-        """Raise one ``Invalid`` with all that was kept, if anything was."""
-        if self._errors:
-            raise Invalid(self._errors)

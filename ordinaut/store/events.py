@@ -58,13 +58,6 @@ async def mark_sent(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     await connection.execute(SQL["log_outbox"], {"ids": [row.id for row in rows]})
 
 
-async def logged(connection: Connection, *, after: int, limit: int) -> list[OutboxRow]:
-    """Return relayed rows after an outbox id, oldest first."""
-    cursor = connection.cursor(row_factory=class_row(OutboxRow))
-    await cursor.execute(SQL["logged_events"], {"after": after, "limit": limit})
-    return await cursor.fetchall()
-
-
 async def figures(connection: Connection) -> OutboxFigures:
     """Return how far the relay is behind, for metrics."""
     row = await (await connection.execute(SQL["outbox_figures"])).fetchone()

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from ordinaut.logging import get_logger
-from ordinaut.store.pool import Connection, connect
+from ordinaut.store.pool import Connection, connect, ping
 
 Channel = Literal["ordinaut_work", "ordinaut_cancel", "ordinaut_clock", "ordinaut_status"]
 Handler = Callable[[Channel, str | None], Awaitable[None] | None]
@@ -53,7 +53,7 @@ async def _hear(connection: Connection, handler: Handler) -> None:
     while True:
         async for notification in connection.notifies(timeout=KEEPALIVE):
             await _call(handler, notification.channel, notification.payload)  # type: ignore[arg-type]  # only channels that were listened to
-        await connection.execute("SELECT 1")
+        await ping(connection)
 
 
 async def _call(handler: Handler, channel: Channel, payload: str | None) -> None:

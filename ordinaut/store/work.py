@@ -293,8 +293,8 @@ async def figures(connection: Connection) -> QueueFigures:
 
 async def vacuum(connection: Connection) -> None:
     """Vacuum the hot tables; skips what somebody else is vacuuming."""
-    for table in ("due_work", "work_lease", "outbox"):
-        await connection.execute(SQL[f"vacuum_{table}"])
+    for statement in ("vacuum_due_work", "vacuum_work_lease", "vacuum_outbox"):
+        await connection.execute(SQL[statement])
 
 
 def _step_arrays(steps: Sequence[tuple[UUID, StepResult]]) -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""The states stand in four places; here the tables and the page are held equal to the enums (the store's CHECKs in its own test)."""
+"""The states stand in four places: tables and page are held equal to the enums here, the store's CHECKs in its own test."""
 
 import re
 from pathlib import Path

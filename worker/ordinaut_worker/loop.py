@@ -25,6 +25,9 @@ from ordinaut_worker import announce
 from ordinaut_worker.holding import Holding
 from ordinaut_worker.settle import Settler
 
+RELEASE_TIME = 5.0
+"""Seconds to give work back; without a database the leases simply run out."""
+
 MAX_BATCH = 500
 """Runs leased at once at most, however many slots are free."""
 
@@ -85,7 +88,7 @@ class WorkLoop:
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late)
+                await asyncio.wait(late, timeout=RELEASE_TIME)
             log.info("drained", finished=len(tasks) - len(late), given_back=len(late))
 
     @property

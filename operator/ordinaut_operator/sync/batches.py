@@ -24,7 +24,7 @@ from ordinaut_operator.sync.queue import Change, Document, Queue
 
 log = get_logger(__name__)
 
-_BATCH: Final = 500
+_BATCH: Final = 200
 _SLICE: Final = 0.01
 """Seconds of examining manifests after which the event loop gets its turn: the clock runs on the same one."""
 

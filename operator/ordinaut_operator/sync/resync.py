@@ -99,7 +99,7 @@ class Resync:
         The watch would bring the former too, but at several times the cost of this list.
         """
         stored = await self._stored()
-        live = {}
+        live: dict[Key, Incarnation] = {}
         for kind, namespace in self._collections:
             async for page in self._kube.objects(kind, namespace=namespace):
                 for document in page:
@@ -168,7 +168,7 @@ class Resync:
 
     async def _live(self) -> dict[Key, Incarnation]:
         """Return everything that exists."""
-        live = {}
+        live: dict[Key, Incarnation] = {}
         for kind, namespace in self._collections:
             async for page in self._kube.metadata(kind, namespace=namespace):
                 live |= _alive(kind, page)

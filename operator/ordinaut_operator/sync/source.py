@@ -23,7 +23,6 @@ from ordinaut_operator.sync.queue import Document, Queue, key_of
 from ordinaut_operator.sync.resync import Resync
 from ordinaut_operator.watch import Watch
 
-
 _PATIENCE: Final = 15.0
 """Seconds that the watch waits at most for what exists to be in PostgreSQL, before it starts."""
 

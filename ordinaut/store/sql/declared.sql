@@ -151,10 +151,11 @@ ON CONFLICT (task_id) DO UPDATE SET
     evaluated_at = greatest(c.evaluated_at, excluded.evaluated_at), as_of = NULL, kept = 0;
 
 -- track_active_runs --
--- Unfinished runs of tasks that from now on allow only one at a time.
+-- Unfinished runs of tasks that from now on allow only one at a time; locked, so that none ends unnoticed meanwhile.
 INSERT INTO active_run (run_id, task_id)
 SELECT r.run_id, r.task_id FROM live_work w JOIN run r USING (run_id)
 WHERE r.task_id = ANY(%(task_ids)s) AND r.finished_at IS NULL
+FOR NO KEY UPDATE OF r
 ON CONFLICT DO NOTHING;
 
 -- revision_body --

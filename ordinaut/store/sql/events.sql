@@ -19,10 +19,6 @@ INSERT INTO event_log (created_at, id, events) SELECT created_at, id, events FRO
 -- How many rows wait for the relay, and how old the oldest is, in seconds.
 SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox;
 
--- logged_events --
--- Relayed rows after a position, oldest first.
-SELECT id, created_at, events FROM event_log WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;
-
 -- append_audit --
 -- Who did what, and what was decided.
 INSERT INTO audit (actor, verb, namespace, object, decision, detail)

@@ -34,11 +34,7 @@ def test_names_the_place_and_the_remedy_of_every_mistake() -> None:
 
     fields = [error.field for error in caught.value.errors]
     assert fields[0] == "spec.steps[0].with.message"
-    assert [field for field in fields[1:]] == [
-        "spec.steps[1].with",
-        "spec.steps[2].if",
-        "spec.output",
-    ]
+    assert fields[1:] == ["spec.steps[1].with", "spec.steps[2].if", "spec.output", "spec.params.type"]
     assert "steps.c names no earlier step; the results there are: a" in str(caught.value)
 
 
@@ -89,7 +85,10 @@ def test_a_revision_that_cannot_be_read_any_more_is_invalid_not_a_crash() -> Non
 
 
 def test_tools_are_named_once_and_without_the_built_in_ones() -> None:
-    assert tool_names(spec(LOG, {"id": "b", "uses": "z"}, {"id": "c", "uses": "y"}, {"id": "d", "uses": "z"})) == ("y", "z")
+    assert tool_names(spec(LOG, {"id": "b", "uses": "z"}, {"id": "c", "uses": "y"}, {"id": "d", "uses": "z"})) == (
+        "y",
+        "z",
+    )
 
 
 def test_many_mistakes_are_cut_short() -> None:

@@ -194,7 +194,7 @@ def test_a_rule_that_is_over_is_accepted_and_has_no_future() -> None:
 
 
 def test_a_rule_of_which_only_added_dates_remain_is_accepted() -> None:
-    dates = {"exdates": ["2026-11-23T09:00:00"], "rdates": ["2026-11-20T09:00:00"]}
+    dates: dict[str, Any] = {"exdates": ["2026-11-23T09:00:00"], "rdates": ["2026-11-20T09:00:00"]}
     assert parse_rrule("FREQ=DAILY;COUNT=1", dtstart="2026-11-23T09:00:00", **dates)
 
 

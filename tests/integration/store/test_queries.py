@@ -1,0 +1,383 @@
+"""Every named statement of the store runs against a real database, is used by the store, and by nobody else."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+import pytest
+
+import ordinaut
+import ordinaut_api
+import ordinaut_cli
+import ordinaut_operator
+import ordinaut_worker
+from ordinaut.declaration.running import run_now
+from ordinaut.states import Origin, RunPhase, StepPhase
+from ordinaut.store import declared, events, migrate, status, work
+from ordinaut.store.clock import Fire, record
+from ordinaut.store.ids import new_run_id
+from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.queries import SQL, parse
+from ordinaut.store.work import RunResult, Settlement, StepResult
+from tests.declaring import declare, pipeline, task, tool
+
+PACKAGES = [ordinaut, ordinaut_operator, ordinaut_worker, ordinaut_api, ordinaut_cli]
+STORE = Path(ordinaut.__file__).parent / "store"
+LONG = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class World:
+    """
+    Rows of every table to run statements on.
+
+    Task ``briefing`` fires minutely, is due, and refers to a pipeline and its tool; ``alone`` allows one run at a time
+    and has one. Of the runs one is ``pending``, one ``leased``, one under a lease that has ``expired``, one is
+    ``delayed`` while its step waits, and one is ``done``.
+    """
+
+    briefing: int
+    alone: int
+    revision: bytes
+    uids: dict[str, str]
+    pending: UUID
+    leased: UUID
+    expired: UUID
+    delayed: UUID
+    done: UUID
+    exclusive: UUID
+    lease: int
+    leased_item: int
+    scheduled_at: datetime
+    outbox: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """The parameters of a statement, and how many rows it returns or changes in the world."""
+
+    params: dict[str, Any]
+    rows: int
+
+
+async def make_world(pool: Pool) -> World:
+    weather = tool("weather", "http://127.0.0.1:9")
+    steps = pipeline("steps", {"id": "a", "uses": "weather"})
+    briefing = task("briefing", pipelineRef={"name": "steps"}, schedules=[{"cron": "* * * * *"}])
+    alone = task("alone", {"id": "a", "uses": "std.log", "with": {"message": "hi"}}, concurrencyPolicy="Forbid")
+    await declare(pool, weather, steps, briefing, alone)
+    exclusive = await run_now(pool, namespace="default", name="alone")
+    runs = {
+        name: await run_now(pool, namespace="default", name="briefing")
+        for name in ("done", "delayed", "leased", "expired", "pending")
+    }
+    async with pool.connection() as connection:
+        # In the order in which they were made; the run of `alone` is the first.
+        await work.lease(connection, worker="w", limit=1, ttl=LONG)
+        first = await work.lease(connection, worker="w", limit=2, ttl=LONG)
+        now = monotonic()
+        succeeded = StepResult(0, "a", StepPhase.SUCCEEDED, 1, started=now, finished=now, output=b"1")
+        waiting = StepResult(0, "a", StepPhase.WAITING, 1, started=now, finished=now, error="down")
+        await work.settle(
+            connection,
+            [
+                Settlement(first[0], steps=[succeeded], run=RunResult(RunPhase.SUCCEEDED, output=b"{}")),
+                Settlement(first[1], steps=[waiting], run=RunResult(RunPhase.WAITING, delay=timedelta(0))),
+            ],
+            done=[first[0].lease_id],
+        )
+        (leased,) = await work.lease(connection, worker="w", limit=1, ttl=LONG)
+        await work.lease(connection, worker="dead", limit=1, ttl=timedelta(seconds=-1))
+        await connection.execute(
+            "UPDATE task_clock SET next_fire_at = now() - interval '1 s', tzdata = 'old' WHERE next_fire_at IS NOT NULL"
+        )
+        (row,) = await status.list_tasks(connection, namespace="default", limit=1, name="briefing")
+        scheduled_at = row.now.replace(second=0, microsecond=0)
+        await record(connection, [Fire(row.task_id, scheduled_at, run_id=new_run_id(row.now))])
+        found = await declared.incarnations(connection, origin=Origin.API)
+        outbox = await events.unsent(connection, limit=99)
+        await events.mark_sent(connection, outbox[:1])
+        return World(
+            briefing=row.task_id,
+            alone=(await declared.task_ids(connection, [declared.Key("Task", "default", "alone")])).popitem()[1],
+            revision=leased.revision,
+            uids={one.key.name: one.uid for one in found},
+            exclusive=exclusive,
+            lease=leased.lease_id,
+            leased_item=leased.id,
+            scheduled_at=scheduled_at,
+            outbox=outbox[1].id,
+            **runs,
+        )
+
+
+def cases(world: World) -> dict[str, Case]:
+    """Return the parameters of each statement."""
+    now = datetime.now(UTC)
+    new = new_run_id(now)
+    ids = {"task_ids": [world.briefing]}
+    page = {"namespace": "default", "limit": 10, "after": None, "name": None}
+    return {
+        **_clock_cases(world, now=now, new=new, ids=ids),
+        **_declared_cases(world, now=now, ids=ids),
+        # events.sql
+        "append_outbox": Case({"events": '[{"type": "x"}]'}, 1),
+        "lock_relay": Case({}, 1),
+        "next_outbox": Case({"limit": 2}, 2),
+        "log_outbox": Case({"ids": [world.outbox]}, 1),
+        "outbox_figures": Case({}, 1),
+        "append_audit": Case(
+            {
+                "actor": "me",
+                "verb": "put",
+                "namespace": "default",
+                "object": "tasks/briefing",
+                "decision": "Allowed",
+                "detail": None,
+            },
+            1,
+        ),
+        # migrations.sql
+        "ping": Case({}, 1),
+        "migration_table_exists": Case({}, 1),
+        "create_migration_table": Case({}, -1),
+        "applied_migrations": Case({}, len(migrate.migrations())),
+        "record_migration": Case({"version": 9999, "name": "9999_x", "checksum": b"x"}, 1),
+        "limit_migration_locks": Case({}, 1),
+        "lock_migrations": Case({"key": migrate.LOCK_KEY}, 1),
+        "unlock_migrations": Case({"key": migrate.LOCK_KEY}, 1),
+        "ensure_partitions": Case({"days_ahead": 9}, 1),
+        "drop_history": Case({"parent": "run", "days": 1}, 1),
+        **_run_cases(world, new=new),
+        # status.sql
+        "task_statuses": Case(ids, 1),
+        "task_ids_of": Case({"origin": "API"}, 2),
+        "pipeline_statuses": Case({"origin": "API"}, 1),
+        "tool_statuses": Case({"origin": "API"}, 1),
+        "list_task_ids": Case(page, 2),
+        "list_declared": Case({**page, "kind": "Tool"}, 1),
+        "notify_status": Case({"task_ids": "1,2"}, 1),
+        "stray_history": Case({}, 1),
+        **_work_cases(world),
+    }
+
+
+def _clock_cases(world: World, *, now: datetime, new: UUID, ids: dict[str, Any]) -> dict[str, Case]:
+    advance = {"evaluated": [now], "as_of": [None], "kept": [0], "next_fires": [now + LONG], "tzdata": "2026f"}
+    fires = {"task_ids": [world.briefing] * 2, "scheduled": [world.scheduled_at, now]}
+    return {
+        "claim_due_tasks": Case({"limit": 10}, 1),
+        "advance_clocks": Case({**ids, **advance}, 1),
+        "insert_fires": Case({**fires, "outcomes": ["Fired"] * 2, "reasons": [None] * 2, "run_ids": [new, new]}, 1),
+        "due_seconds": Case({"horizon": LONG}, 2),
+        "database_time": Case({}, 1),
+        "lock_task": Case({"namespace": "default", "name": "briefing"}, 1),
+        "stale_clocks": Case({"tzdata": "new", "limit": 10}, 2),
+        "lock_clocks": Case(ids, 1),
+    }
+
+
+def _declared_cases(world: World, *, now: datetime, ids: dict[str, Any]) -> dict[str, Case]:
+    def gone(name: str) -> dict[str, Any]:
+        names = [{"namespace": "default", "name": name, "uid": world.uids[name]}]
+        return {"origin": "API", "names": orjson.dumps(names).decode()}
+
+    def objects(name: str) -> dict[str, Any]:
+        one = {"namespace": "default", "name": name, "uid": world.uids[name], "spec": {"edited": True}}
+        rows = [{**one, "tool_refs": []}, {**one, "name": "new", "uid": "new", "tool_refs": ["weather"]}]
+        return {"origin": "API", "objects": orjson.dumps(rows).decode()}
+
+    named = {"namespaces": ["default"], "names": ["default/steps", "default/weather"]}
+    names = orjson.dumps([{"kind": "Task", "namespace": "default", "name": "briefing"}]).decode()
+    readiness = {"reasons": ["Resolved"], "messages": [""], "revisions": [world.revision], "params": ["{}"]}
+    clock = {"schedule_keys": [b"k"], "evaluated": [now], "next_fires": [None], "tzdata": "2026f"}
+    return {
+        "lock_namespace": Case({"namespace": "default"}, 1),
+        "upsert_tasks": Case(objects("briefing"), 2),
+        "upsert_pipelines": Case(objects("steps"), 2),
+        "upsert_tools": Case(objects("weather"), 2),
+        "name_owners": Case({"names": names}, 1),
+        "delete_tasks": Case(gone("briefing"), 1),
+        "task_ids_named": Case({"names": names}, 1),
+        "delete_pipelines": Case(gone("steps"), 1),
+        "delete_tools": Case(gone("weather"), 1),
+        "declared_uids": Case({"origin": "API"}, 4),
+        "dependent_tasks": Case({"namespaces": ["default"], "pipelines": [], "tools": ["default/weather"]}, 1),
+        "tasks_to_resolve": Case(ids, 1),
+        "pipelines_named": Case(named, 1),
+        "tools_named": Case(named, 1),
+        "insert_revisions": Case({"digests": [b"new", world.revision], "bodies": ["{}", "{}"]}, 1),
+        "set_readiness": Case({**ids, **readiness}, 1),
+        "set_clocks": Case({**ids, **clock}, 1),
+        "track_active_runs": Case(ids, 4),
+        "revision_body": Case({"digest": world.revision}, 1),
+        "tool_spec": Case({"namespace": "default", "name": "weather"}, 1),
+        "notify_clock": Case({}, 1),
+    }
+
+
+def _run_cases(world: World, *, new: UUID) -> dict[str, Case]:
+    made = {
+        "trigger": "manual",
+        "run_ids": [new],
+        "namespaces": ["default"],
+        "task_ids": [world.briefing],
+        "revisions": [world.revision],
+        "scheduled": [None],
+        "priorities": [5],
+        "params": ["{}"],
+    }
+    everything = {"before": None, "task": None, "phase": None, "trigger": None}
+    return {
+        "insert_runs": Case(made, 1),
+        "insert_active_runs": Case({"run_ids": [new], "task_ids": [world.alone]}, 1),
+        "delete_active_runs": Case({"run_ids": [world.exclusive, new]}, 1),
+        "active_runs_of": Case({"task_ids": [world.alone, world.briefing]}, 1),
+        "enqueue": Case({"run_ids": [new], "priorities": [5]}, 1),
+        "notify_work": Case({}, 1),
+        "finish_runs": Case(
+            {"run_ids": [world.pending, world.leased, world.done], "phase": "Cancelled", "reason": "x", "error": "x"}, 2
+        ),
+        "finish_waiting_steps": Case({"run_ids": [world.delayed, world.done], "phase": "Cancelled"}, 1),
+        "forget_delayed": Case({"run_ids": [world.delayed, world.pending]}, 1),
+        "notify_cancel": Case({"run_id": str(world.leased)}, 1),
+        "unfinished_runs_of": Case({"task_ids": [world.briefing]}, 4),
+        "run_names": Case({"run_ids": [world.done, new]}, 1),
+        "get_run": Case({"namespace": "default", "run_id": world.leased}, 1),
+        "list_runs": Case({"namespace": "default", "limit": 10, **everything}, 6),
+        "list_steps": Case({"run_id": world.done}, 1),
+        "list_fires": Case({"namespace": "default", "name": "briefing", "limit": 10, "before": None}, 1),
+    }
+
+
+def _work_cases(world: World) -> dict[str, Case]:
+    runs = {"run_ids": [world.leased]}
+    item = {**runs, "queues": [0], "urgencies": [4], "attempts": [2], "started": [None]}
+    step = {**runs, "seqs": [0], "idxs": [0], "step_ids": ["a"], "phases": ["Succeeded"], "attempts": [1]}
+    times = {"started_ago": [10], "finished_ago": [5]}
+    result = {"outputs": ["{}"], "errors": [None]}
+    run = {**runs, "phases": ["Failed"], "attempts": [1], "started": [None], "reasons": ["x"], **result}
+    start = {"after_urgency": -1, "after_due": "-infinity", "after_id": 0}
+    return {
+        "lease_work": Case({"queue": 0, "limit": 5, "worker": "w", "ttl": LONG, **start}, 1),
+        "heartbeat": Case({"leases": [world.lease], "worker": "w", "ttl": LONG}, 1),
+        "ended_runs": Case({"run_ids": [world.done, world.leased]}, 1),
+        "fence": Case({"leases": [world.lease]}, 1),
+        "lock_open_runs": Case({"run_ids": sorted([world.done, world.leased])}, 1),
+        "settle_steps": Case({**step, **times, **result, "tool_digests": [None]}, 1),
+        "settle_runs": Case(run, 1),
+        "drop_leases": Case({"leases": [world.lease]}, 1),
+        "shrink_leases": Case({"leases": [world.lease], "items": [world.leased_item]}, 1),
+        "delay_work": Case({**item, "delays": [LONG]}, 1),
+        "requeue_work": Case({**item, "due": [world.scheduled_at]}, 1),
+        "release_delayed": Case({"limit": 10}, 1),
+        "take_expired_leases": Case({"limit": 10}, 1),
+        "queue_figures": Case({}, 1),
+        "vacuum_due_work": Case({}, -1),
+        "vacuum_work_lease": Case({}, -1),
+        "vacuum_outbox": Case({}, -1),
+    }
+
+
+async def test_every_statement_runs(pool: Pool) -> None:
+    table = cases(await make_world(pool))
+
+    assert sorted(table) == sorted(SQL)
+    async with pool.connection() as connection:
+        assert {name: await rows_of(connection, name, case.params) for name, case in table.items()} == {
+            name: case.rows for name, case in table.items()
+        }
+
+
+async def rows_of(connection: Connection, name: str, params: dict[str, Any]) -> int | str:
+    """Return how many rows a statement returns or changes, or what PostgreSQL has against it; nothing of it stays."""
+    try:
+        if name.startswith("vacuum_"):  # runs outside transactions only
+            return (await connection.execute(SQL[name], params)).rowcount
+        async with connection.transaction(force_rollback=True):
+            return (await connection.execute(SQL[name], params)).rowcount
+    except psycopg.Error as error:
+        return str(error)
+
+
+def modules(*packages: Any) -> Iterator[tuple[Path, ast.Module]]:
+    """Yield the parsed modules of packages."""
+    for package in packages:
+        for path in sorted(Path(package.__file__).parent.rglob("*.py")):
+            yield path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def texts(module: ast.Module) -> set[str]:
+    """Return the string constants of a module, without docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {ast.get_docstring(node, clean=False) for node in ast.walk(module) if isinstance(node, documented)}
+    return {
+        node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    } - docstrings  # type: ignore[operator]  # None among the docstrings does no harm
+
+
+def test_every_statement_is_used_by_the_store() -> None:
+    named = {text for path, module in modules(ordinaut) if STORE in path.parents for text in texts(module)}
+
+    assert sorted(SQL.keys() - named) == []
+
+
+def test_statements_that_are_asked_for_exist() -> None:
+    asked = {
+        node.slice.value
+        for _, module in modules(ordinaut)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "SQL"
+        and isinstance(node.slice, ast.Constant)
+    }
+
+    assert len(asked) > 50
+    assert sorted(asked - SQL.keys()) == []
+
+
+def test_only_the_store_knows_the_statements() -> None:
+    outside = [
+        str(path)
+        for path, module in modules(*PACKAGES)
+        if STORE not in path.parents
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom) and node.module == "ordinaut.store.queries"
+    ]
+
+    assert outside == []
+
+
+STATEMENT = re.compile(
+    r"\s*(SELECT\s|INSERT INTO\s|UPDATE\s+\S+\s+(\S+\s+)?SET\s|DELETE FROM\s|WITH\s+\w+\s+AS\s|VACUUM\s*\(|TRUNCATE\s"
+    r"|(CREATE|ALTER|DROP)\s+(TABLE|INDEX|FUNCTION|VIEW|TYPE)\b)",
+    re.IGNORECASE,
+)
+
+
+def test_python_holds_no_sql() -> None:
+    found = [(path.name, text) for path, module in modules(*PACKAGES) for text in texts(module) if STATEMENT.match(text)]
+
+    assert found == []
+
+
+def test_what_looks_like_a_statement_is_recognised() -> None:
+    assert [name for name, text in SQL.items() if not STATEMENT.match(text)] == []
+
+
+def test_two_statements_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two statements are named twice"):
+        parse("-- twice --\n-- One.\nSELECT 1;\n\n-- twice --\n-- Two.\nSELECT 2;\n")
+
+
+def test_comments_are_left_out_of_a_statement() -> None:
+    assert parse("-- name --\n-- What for.\nSELECT 1\n-- in between\n+ 1;\n") == {"name": "SELECT 1\n+ 1"}
