@@ -1,118 +1,130 @@
 """
-A small tool server for the examples: calendar, weather, mail, plan and notify over HTTP, on this machine only.
+The tools of the morning briefing: a small HTTP server with believable content, on this machine only.
 
-Run it with ``python examples/toolserver.py [PORT]`` (default 8081); it needs nothing but Python. What it says is made up, but it
-behaves like real tools do: mail is away at its first call and answers 503 with Retry-After, so that a retry can be
-seen, and notify keeps what it has sent by Idempotency-Key, so that a repeated call sends nothing twice.
+`make demo` runs it beside Ordinaut; by hand it is `python examples/toolserver.py`. It needs nothing but Python. Each tool
+is a POST of JSON to its own path. Two habits of real services are shown: the mail server is too busy for the very first
+request, so the first run shows a retry, and `notify` sends one message for each Idempotency-Key, however often it is called.
 """
 
-import datetime
+import argparse
 import json
-import sys
+import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-DEFAULT_PORT = 8081
+PORT = 8081
 
-Answer = tuple[int, dict[str, str], Any]
-"""Status, headers, and the JSON to send."""
-
-sent: dict[str, Any] = {}
-"""What notify has sent, by Idempotency-Key."""
-
-mail_calls = 0
-
-
-def calendar(asked: dict[str, Any]) -> Answer:
-    """Return the day's events."""
-    day = asked.get("day") or datetime.date.today().isoformat()
-    events = [
-        {"at": "09:30", "title": "Stand-up with the platform team", "minutes": 15},
-        {"at": "11:00", "title": "Design review: durable agents", "minutes": 60},
-        {"at": "16:00", "title": "Call with the Chisinau office", "minutes": 30},
-    ]
-    return 200, {}, {"day": day, "events": events}
-
-
-def weather(asked: dict[str, Any]) -> Answer:
-    """Return a forecast; it is always a fine day."""
-    return 200, {}, {"city": asked["city"], "celsius": 7.5, "sky": "clearing", "rain_percent": 20}
-
-
-def mail(_asked: dict[str, Any]) -> Answer:
-    """Return unread mail; the very first call finds the server busy."""
-    global mail_calls  # noqa: PLW0603 - one counter for one server
-    mail_calls += 1
-    if mail_calls == 1:
-        return 503, {"Retry-After": "1"}, {"error": "the mailbox is being compacted, come back in a second"}
-    messages = [
-        {"from": "ana@example.com", "subject": "Budget: your approval is needed today", "urgent": True},
-        {"from": "build@example.com", "subject": "Nightly build passed", "urgent": False},
-    ]
-    return 200, {}, {"messages": messages}
-
-
-def plan(asked: dict[str, Any]) -> Answer:
-    """Return the day in a few lines: what a language model would be asked for."""
-    weather_now, events = asked["weather"], asked["events"]
-    lines = [f"{weather_now['celsius']:g} °C and {weather_now['sky']} in {weather_now['city']}."]
-    lines += [f"{event['at']} {event['title']} ({event['minutes']} min)" for event in events]
-    lines += [f"Mail: {message['subject']} ({message['from']})" for message in asked["urgent"]]
-    return 200, {}, {"title": f"{len(events)} events, {len(asked['urgent'])} urgent mail", "lines": lines}
-
-
-def notify(asked: dict[str, Any], key: str = "") -> Answer:
-    """Send a message, once for each key."""
-    sent.setdefault(key, asked)
-    return 200, {}, {"delivered": True, "to": asked["to"]}
-
-
-TOOLS: dict[str, Callable[..., Answer]] = {
-    "calendar": calendar,
-    "weather": weather,
-    "mail": mail,
-    "plan": plan,
-    "notify": notify,
+EVENTS = [
+    {"start": "09:00", "end": "09:20", "title": "Stand-up", "where": "room Dniester"},
+    {"start": "11:00", "end": "12:00", "title": "Contract review with Elena", "where": "Strada Puskin 22"},
+    {"start": "16:30", "end": "17:00", "title": "Call with the Iasi office", "where": "online"},
+]
+FORECASTS = {
+    "Chisinau": {"summary": "light rain until noon, then clear", "low": 7, "high": 14, "rain": 0.7},
+    "Lisbon": {"summary": "sunny", "low": 13, "high": 21, "rain": 0.05},
 }
+MESSAGES = [
+    {"from": "Elena Rusu", "subject": "Contract: two open points", "priority": "high"},
+    {"from": "Build server", "subject": "Nightly build succeeded", "priority": "low"},
+    {"from": "Andrei Munteanu", "subject": "Tickets for Thursday?", "priority": "normal"},
+]
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Answers ``POST /<tool>`` with JSON."""
+class Busy(Exception):
+    """The tool can't answer now; asking again in `seconds` may help."""
 
-    protocol_version = "HTTP/1.1"
+    def __init__(self, message: str, *, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
-    def do_POST(self) -> None:
-        """Call the tool that the path names."""
-        asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
-        name = self.path.strip("/")
-        if name not in TOOLS:
-            self._send(404, {}, {"error": f"there is no tool {name}; there are {', '.join(TOOLS)}"})
-        elif name == "notify":
-            self._send(*notify(asked, self.headers.get("Idempotency-Key", "")))
-        else:
-            self._send(*TOOLS[name](asked))
 
-    def _send(self, status: int, headers: dict[str, str], value: Any) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        for header, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
-            self.send_header(header, text)
-        self.end_headers()
-        self.wfile.write(body)
+class Tools:
+    """What the server offers; each method takes a call's input and Idempotency-Key and returns its answer."""
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server gives it
-        """Say nothing; the steps are seen in Ordinaut."""
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._mail_calls = 0
+        self._sent: dict[str, str] = {}
+
+    def calendar(self, _input: dict[str, Any], _key: str) -> dict[str, Any]:
+        return {"events": EVENTS}
+
+    def weather(self, given: dict[str, Any], _key: str) -> dict[str, Any]:
+        city = str(given.get("city", "Chisinau"))
+        return {"city": city, **FORECASTS.get(city, {"summary": "no forecast", "low": 0, "high": 0, "rain": 0.5})}
+
+    def mail(self, given: dict[str, Any], _key: str) -> dict[str, Any]:
+        with self._lock:
+            self._mail_calls += 1
+            if self._mail_calls == 1:
+                raise Busy("the mail server is too busy", seconds=1)
+        wanted = given.get("priorities", ["high", "normal"])
+        return {"messages": [message for message in MESSAGES if message["priority"] in wanted]}
+
+    def plan(self, given: dict[str, Any], _key: str) -> dict[str, Any]:
+        items = [f"{event['start']}  {event['title']}, {event['where']}" for event in given["events"]]
+        forecast = given["forecast"]
+        weather = f"{forecast['city']}: {forecast['summary']}, {forecast['low']} to {forecast['high']} degrees"
+        advice = "take an umbrella" if forecast["rain"] > 0.5 else "leave the umbrella at home"
+        mail = [f"{message['from']}: {message['subject']}" for message in given["messages"]]
+        text = "\n".join(["Good morning!", "", weather, f"Advice: {advice}.", "", *items, "", "Mail to answer:", *mail])
+        return {"items": items, "text": text}
+
+    def notify(self, given: dict[str, Any], key: str) -> dict[str, Any]:
+        with self._lock:
+            message = self._sent.setdefault(key, f"msg-{len(self._sent) + 1}")
+        return {"message": message, "to": given["to"], "characters": len(given["text"])}
+
+
+def server(port: int = PORT) -> ThreadingHTTPServer:
+    """Return a server of the tools that listens on the loopback interface; port 0 lets the system choose."""
+    tools = Tools()
+    routes: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {
+        f"/{name}": getattr(tools, name) for name in ("calendar", "weather", "mail", "plan", "notify")
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            given = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+            try:
+                if (tool := routes.get(self.path)) is None:
+                    self._answer(HTTPStatus.NOT_FOUND, f"no tool at {self.path}")
+                else:
+                    self._answer(HTTPStatus.OK, tool(given, self.headers.get("Idempotency-Key", "")))
+            except Busy as busy:
+                self._answer(HTTPStatus.SERVICE_UNAVAILABLE, str(busy), **{"Retry-After": str(busy.seconds)})
+            except (KeyError, TypeError) as error:
+                self._answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"wrong input: {error}")
+
+        def _answer(self, status: HTTPStatus, body: dict[str, Any] | str, **headers: str) -> None:
+            content = (body if isinstance(body, str) else json.dumps(body)).encode()
+            kind = "text/plain; charset=utf-8" if isinstance(body, str) else "application/json"
+            self.send_response(status)
+            for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: Ordinaut shows each step already."""
+
+    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
 
 def main() -> None:
-    """Serve until interrupted."""
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_PORT
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            pass
+    """Serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(description="Serves the tools of the morning briefing on this machine.")
+    parser.add_argument("--port", type=int, default=PORT)
+    port = parser.parse_args().port
+    print(f"tools at http://127.0.0.1:{port}/calendar, /weather, /mail, /plan, /notify", flush=True)
+    try:
+        server(port).serve_forever()
+    except KeyboardInterrupt:
+        pass
 
 
 if __name__ == "__main__":

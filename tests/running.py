@@ -71,7 +71,7 @@ class Processes:
         self._started: list[Running] = []
 
     def start(self, module: str, *, wait: bool = True, **settings: object) -> Running:
-        """Start ``python -m ordinaut_<module>`` with settings, such as ``lease_seconds=2``, and wait until it is ready."""
+        """Start ``python -m ordinaut_<module>`` with settings such as ``lease_seconds=2``; wait until it is ready."""
         port = free_port()
         environment = self.environment | {f"ORDINAUT_{name.upper()}": str(value) for name, value in settings.items()}
         name = f"{module}-{len(self._started)}"

@@ -102,7 +102,7 @@ class ToolServer:
                 except OSError:
                     pass  # the caller is gone, which some tests are about
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *_: object) -> None:
                 pass
 
         return Handler

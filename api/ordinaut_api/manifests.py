@@ -32,7 +32,7 @@ async def put(backend: Backend, document: dict[str, Any], *, key: Key) -> bool:
         Conflict: the name belongs to somebody else.
     """
     # Checking may take some milliseconds of CPU, which other requests need not wait for.
-    found = await asyncio.to_thread(_declared, addressed(from_original(document), key=key))
+    found = await asyncio.to_thread(_declared, document, key=key)
     async with backend.connection() as connection:
         owner = (await declared.owners(connection, [key])).get(key)
     if owner and owner.origin is not Origin.API:
@@ -75,26 +75,27 @@ def owned(key: Key, owner: Owner) -> Conflict:
     return Conflict(f"{key} belongs to {belongs}, or take another name.")
 
 
-def addressed(document: object, *, key: Key) -> object:
-    """Return the manifest with the namespace of its path; raises `Invalid` where it contradicts the path."""
+def addressed(document: object, *, namespace: str) -> object:
+    """Return the manifest with the namespace of its path, unless it names one itself."""
     metadata = document.get("metadata") if isinstance(document, Mapping) else None
     if not isinstance(document, Mapping) or not isinstance(metadata, Mapping):
         return document  # which the models refuse in their own words
-    named = {"namespace": key.namespace, **metadata}
-    wanted = {
-        "kind": (document.get("kind"), key.kind),
-        "metadata.namespace": (named["namespace"], key.namespace),
-        "metadata.name": (named.get("name"), key.name),
+    return {**document, "metadata": {"namespace": namespace, **metadata}}
+
+
+def _declared(document: object, *, key: Key) -> Declared:
+    """Return the checked object; raises `Invalid` also where the manifest contradicts its path."""
+    found = examine.declared(examine.check(addressed(from_original(document), namespace=key.namespace)))
+    parts = {
+        "kind": (found.key.kind, key.kind),
+        "metadata.namespace": (found.key.namespace, key.namespace),
+        "metadata.name": (found.key.name, key.name),
     }
     mistakes = [
         FieldError(field, given, f"the path says {expected}", "make the two the same")
-        for field, (given, expected) in wanted.items()
-        if isinstance(given, str) and given != expected
+        for field, (given, expected) in parts.items()
+        if given != expected
     ]
     if mistakes:
         raise Invalid(mistakes)
-    return {**document, "metadata": named}
-
-
-def _declared(document: object) -> Declared:
-    return examine.declared(examine.check(document))
+    return found

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ordinaut_cli import render
-from ordinaut_cli.commands import apply, database, describe, get, run, schedule, validate, version
+from ordinaut_cli.commands import apply, describe, get, migrate, run, schedule, validate, version
 from ordinaut_cli.dev import command as dev
 from ordinaut_cli.errors import FAILED, CommandError
 
@@ -56,7 +56,7 @@ for command in (
     run.cancel,
     schedule.fires,
     schedule.preview,
-    database.migrate,
+    migrate.migrate,
     version.version,
 ):
     app.command()(command)

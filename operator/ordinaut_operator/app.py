@@ -7,19 +7,15 @@ Everything but that is safe on every replica at once.
 """
 
 import asyncio
-import signal
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-import uvloop
 from redis.asyncio import Redis
 
-from ordinaut import __version__, logging, settings
+from ordinaut import process
 from ordinaut.events import stream
-from ordinaut.logging import get_logger
-from ordinaut.probes import Readiness, serve
+from ordinaut.probes import Readiness
 from ordinaut.store.pool import Pool, open_pool
 from ordinaut.store.ready import wait_until_migrated
 from ordinaut_operator import janitor
@@ -37,36 +33,25 @@ VACUUM_EVERY = timedelta(seconds=10)
 PARTITIONS_EVERY = timedelta(hours=1)
 TZDATA_EVERY = timedelta(hours=1)
 
-log = get_logger(__name__)
-
 
 def main() -> None:
     """Run an operator until SIGTERM or SIGINT."""
-    configured = settings.load(OperatorSettings)
-    logging.configure(process="operator", level=configured.log_level, log_format=configured.log_format)
-    uvloop.run(run(configured))
+    process.start("operator", OperatorSettings, run)
 
 
 async def run(configured: OperatorSettings) -> None:
     """Run an operator until a signal has been taken."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     readiness = Readiness(database="not connected yet")
-    async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(serve(readiness, host=configured.probe_host, port=configured.probe_port))
-        log.info("operator started", version=__version__, source=configured.source, probe_port=port)
-        url = configured.database_url.get_secret_value()
-        pool = await stack.enter_async_context(open_pool(url, application="operator", size=POOL_SIZE))
-        redis = await stack.enter_async_context(stream.connect(configured.redis_url.get_secret_value()))
+    async with (
+        process.running(configured, readiness=readiness, source=configured.source) as stopped,
+        open_pool(configured.database_url.get_secret_value(), application="operator", size=POOL_SIZE) as pool,
+        stream.connect(configured.redis_url.get_secret_value()) as redis,
+    ):
         working = asyncio.create_task(_work(configured, pool, redis, readiness=readiness))
-        stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
         working.cancel()
         # A loop that broke off by itself is a defect: the process ends with its traceback, and is restarted.
-        await asyncio.gather(working, return_exceptions=stop.is_set())
-    log.info("operator stopped")
+        await asyncio.gather(working, return_exceptions=stopped.done())
 
 
 async def _work(configured: OperatorSettings, pool: Pool, redis: Redis, *, readiness: Readiness) -> None:

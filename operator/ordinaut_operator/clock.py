@@ -108,7 +108,8 @@ class Clock:
     def _measure_skew(self, database_now: datetime, before: datetime, after: datetime) -> None:
         self._offset = database_now - (before + (after - before) / 2)
         if abs(self._offset) > MAX_SKEW:
-            why = f"this machine's clock is {abs(self._offset).total_seconds():.0f} s away from the database's; set it right"
+            seconds = abs(self._offset).total_seconds()
+            why = f"this machine's clock is {seconds:.0f} s away from the database's; set it right"
             self._readiness.missing("clock", why=why)
         else:
             self._readiness.met("clock")

@@ -131,13 +131,13 @@ async def vacuum(pool: Pool) -> None:
 async def keep_partitions(pool: Pool, *, history_days: int, event_days: int) -> None:
     """Make the partitions of the coming days and drop those past their retention."""
     async with pool.connection() as connection:
-        await history.ensure_partitions(connection)
-        dropped = await history.drop_old(connection, history_days=history_days, event_days=event_days)
         stray = await history.stray_rows(connection)
+        if stray:
+            log.warning("no partition was there for some history, it is moved now", rows=stray)
+        await history.ensure_partitions(connection, days_back=history_days if stray else 1)
+        dropped = await history.drop_old(connection, history_days=history_days, event_days=event_days)
     if dropped:
         log.info("old history dropped", partitions=dropped)
-    if stray:
-        log.error("history without a partition: the operator was away for too long", rows=stray)
 
 
 async def recompute_times(pool: Pool) -> int:

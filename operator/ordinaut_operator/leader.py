@@ -148,13 +148,13 @@ class Elector:
         """Take part in the election until cancelled, then release the lease."""
         try:
             while True:
-                await self._round()
+                await self.round()
                 # Replicas that start together must not ask in step for ever.
                 await asyncio.sleep(self._retry_period * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
         finally:
             await self._release()
 
-    async def _round(self) -> None:
+    async def round(self) -> None:
         """Renew the lease, or look whether it is free and take it."""
         led = self._won.is_set()
         began = self._clock()

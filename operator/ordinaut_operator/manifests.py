@@ -97,12 +97,12 @@ class Scanner:
 
     def _read(self, path: Path, before: _File | None) -> _File:
         known = before.keys if before is not None else None
+        source = str(path.relative_to(self._directory))
         try:
             about = path.stat()
             signature = (about.st_mtime_ns, about.st_size, about.st_ino)
             if before is not None and before.signature == signature:
                 return before
-            source = str(path.relative_to(self._directory))
             documents = yamldocs.read(path.read_text(encoding="utf-8"), source=source)
         except Invalid as invalid:
             # The field of such a mistake is its place: file and line.
@@ -110,7 +110,7 @@ class Scanner:
             return _File(signature, keys=known, mistakes=wrong)
         except (OSError, UnicodeDecodeError) as error:
             why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-            return _File((0, 0, 0), keys=known, mistakes=(f"{path.name}: can't be read: {why}; make it readable",))
+            return _File((0, 0, 0), keys=known, mistakes=(f"{source}: can't be read: {why}; make it readable",))
         return _examined(documents, signature=signature, known=known)
 
 

@@ -33,7 +33,7 @@ class OperatorSettings(ProcessSettings):
     recovery_seconds: float = Field(
         default=12,
         ge=0,
-        description="Seconds after a database outage in which no lease is taken back; longer than a worker's heartbeat.",
+        description="Seconds after a database outage without taking leases back; longer than a worker's heartbeat.",
     )
     history_days: int = Field(default=30, ge=1, description="Days that runs and steps are kept.")
     event_days: int = Field(default=3, ge=1, description="Days that relayed events are kept.")

@@ -94,7 +94,7 @@ async def migrate(connection: Connection) -> list[Migration]:
                     SQL["record_migration"],
                     {"version": migration.version, "name": migration.name, "checksum": migration.checksum},
                 )
-        await connection.execute(SQL["ensure_partitions"], {"days_ahead": PARTITION_DAYS_AHEAD})
+        await connection.execute(SQL["ensure_partitions"], {"days_back": 1, "days_ahead": PARTITION_DAYS_AHEAD})
     finally:
         await connection.execute(SQL["unlock_migrations"], {"key": LOCK_KEY})
     return missing

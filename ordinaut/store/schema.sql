@@ -239,35 +239,46 @@ CREATE TABLE audit (
 
 -- ---------------------------------------------------------------- partitions
 
--- Make the day partitions from first_day to last_day (UTC) that don't exist yet; returns how many were made.
-CREATE FUNCTION ensure_partitions(first_day date, last_day date) RETURNS int LANGUAGE plpgsql AS $$
+-- Make one day's partition of `parent`, whose key column is `key`, and move into it what was written before it was there.
+CREATE FUNCTION add_partition(parent text, key text, name text, since text, until text, fillfactor int) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE ordinaut.%I (LIKE ordinaut.%I INCLUDING ALL) WITH (fillfactor = %s)', name, parent, fillfactor);
+    EXECUTE format('LOCK TABLE ordinaut.%I IN ACCESS EXCLUSIVE MODE', parent || '_rest');
+    EXECUTE format('WITH moved AS (DELETE FROM ordinaut.%I WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO ordinaut.%I SELECT * FROM moved',
+                   parent || '_rest', key, since, key, until, name);
+    EXECUTE format('ALTER TABLE ordinaut.%I ATTACH PARTITION ordinaut.%I FOR VALUES FROM (%L) TO (%L)', parent, name, since, until);
+END $$;
+
+-- Make the day partitions from first_day to last_day (UTC) that don't exist yet; returns how many days were made.
+CREATE FUNCTION ensure_partitions(first_day date, last_day date) RETURNS int LANGUAGE plpgsql SET lock_timeout = '4s' AS $$
 DECLARE
     day   date;
     since timestamptz;
     until timestamptz;
     made  int := 0;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ordinaut.partitions', 0));
     FOR day IN SELECT generate_series(first_day, last_day, interval '1 day')::date LOOP
         CONTINUE WHEN to_regclass(format('ordinaut.run_%s', to_char(day, 'YYYYMMDD'))) IS NOT NULL;
         since := day::timestamp AT TIME ZONE 'UTC';
         until := (day + 1)::timestamp AT TIME ZONE 'UTC';
-        EXECUTE format('CREATE TABLE ordinaut.run_%s PARTITION OF ordinaut.run FOR VALUES FROM (%L) TO (%L) WITH (fillfactor = 40)',
-                       to_char(day, 'YYYYMMDD'), ordinaut.uuid7_floor(since), ordinaut.uuid7_floor(until));
-        EXECUTE format('CREATE TABLE ordinaut.step_%s PARTITION OF ordinaut.step FOR VALUES FROM (%L) TO (%L)',
-                       to_char(day, 'YYYYMMDD'), ordinaut.uuid7_floor(since), ordinaut.uuid7_floor(until));
-        EXECUTE format('CREATE TABLE ordinaut.event_log_%s PARTITION OF ordinaut.event_log FOR VALUES FROM (%L) TO (%L)',
-                       to_char(day, 'YYYYMMDD'), since, until);
+        PERFORM ordinaut.add_partition('run', 'run_id', 'run_' || to_char(day, 'YYYYMMDD'),
+                                       ordinaut.uuid7_floor(since)::text, ordinaut.uuid7_floor(until)::text, 40);
+        PERFORM ordinaut.add_partition('step', 'run_id', 'step_' || to_char(day, 'YYYYMMDD'),
+                                       ordinaut.uuid7_floor(since)::text, ordinaut.uuid7_floor(until)::text, 100);
+        PERFORM ordinaut.add_partition('event_log', 'created_at', 'event_log_' || to_char(day, 'YYYYMMDD'), since::text, until::text, 100);
         made := made + 1;
     END LOOP;
     RETURN made;
 END $$;
 
 -- Drop the day partitions of `parent` that end at or before `oldest` (UTC); returns how many were dropped.
-CREATE FUNCTION drop_partitions(parent text, oldest date) RETURNS int LANGUAGE plpgsql AS $$
+CREATE FUNCTION drop_partitions(parent text, oldest date) RETURNS int LANGUAGE plpgsql SET lock_timeout = '4s' AS $$
 DECLARE
     partition text;
     dropped   int := 0;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('ordinaut.partitions', 0));
     FOR partition IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = to_regclass('ordinaut.' || quote_ident(parent))

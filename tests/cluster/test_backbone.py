@@ -1,8 +1,8 @@
-"""The whole way on real parts: kubectl → API server → operator → PostgreSQL → clock → worker → tool → history and status."""
+"""The whole way on real parts: kubectl, API server, operator, PostgreSQL, clock, worker, tool, history, status."""
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,12 +84,12 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(control_plane: ControlPlane, namespace: str, processes: Processes, database: str) -> Iterator[Cluster]:
+def cluster(control_plane: ControlPlane, namespace: str, processes: Processes, database: str) -> Cluster:
     """A namespace with the CRDs and an operator's service account; nothing runs yet."""
     operating.install_definitions(control_plane)
     operating.allow(control_plane, "operator", namespace)
     processes.environment["KUBECONFIG"] = str(control_plane.kubeconfig_for("operator", namespace))
-    yield Cluster(control_plane, namespace, processes, database)
+    return Cluster(control_plane, namespace, processes, database)
 
 
 def in_seconds(seconds: float) -> str:

@@ -6,16 +6,14 @@ grace, the rest goes back to the queue.
 """
 
 import asyncio
-import signal
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
-import uvloop
+import httpx
 
-from ordinaut import __version__, logging, settings
-from ordinaut.logging import get_logger
-from ordinaut.probes import Readiness, serve
+from ordinaut import process
+from ordinaut.probes import Readiness
 from ordinaut.store.listen import Channel, listen
 from ordinaut.store.pool import Pool, open_pool
 from ordinaut.store.ready import wait_until_migrated
@@ -33,54 +31,39 @@ from ordinaut_worker.tools import http
 POOL_SIZE = 4
 """Settling and leasing use one connection each; the others load plans and results."""
 
-log = get_logger(__name__)
-
 
 def main() -> None:
     """Run a worker until SIGTERM or SIGINT."""
-    configured = settings.load(WorkerSettings)
-    logging.configure(process="worker", level=configured.log_level, log_format=configured.log_format)
-    uvloop.run(run(configured))
+    process.start("worker", WorkerSettings, run)
 
 
 async def run(configured: WorkerSettings) -> None:
     """Run a worker until a signal has been taken and its runs have been drained."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     readiness = Readiness(database="not connected yet")
-    async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(serve(readiness, host=configured.probe_host, port=configured.probe_port))
-        log.info(
-            "worker started",
-            version=__version__,
-            worker=configured.worker_name,
-            slots=configured.worker_slots,
-            probe_port=port,
-        )
-        url = configured.database_url.get_secret_value()
-        pool = await stack.enter_async_context(open_pool(url, application="worker", size=POOL_SIZE))
+    async with (
+        process.running(
+            configured, readiness=readiness, worker=configured.worker_name, slots=configured.worker_slots
+        ) as stopped,
+        open_pool(configured.database_url.get_secret_value(), application="worker", size=POOL_SIZE) as pool,
+        http.client(connections=configured.worker_slots) as client,
+    ):
         migrated = asyncio.create_task(wait_until_migrated(pool, readiness=readiness))
-        stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({migrated, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if migrated.done():
-            await _work(configured, pool, stack, readiness=readiness, stopped=stopped)
+            await _work(configured, pool, client, readiness=readiness, stopped=stopped)
         migrated.cancel()
-    log.info("worker stopped")
 
 
 async def _work(
     configured: WorkerSettings,
     pool: Pool,
-    stack: AsyncExitStack,
+    client: httpx.AsyncClient,
     *,
     readiness: Readiness,
     stopped: "asyncio.Task[bool]",
 ) -> None:
     holding = Holding()
     settler = Settler(pool, holding=holding)
-    client = await stack.enter_async_context(http.client(connections=configured.worker_slots))
     executor = Executor(
         pool,
         settler=settler,

@@ -6,11 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ordinaut.declaration import examine
-from ordinaut.declaration.nominal import upcoming
-from ordinaut.errors import Invalid
-from ordinaut.resources.manifest import Task
-from ordinaut_cli import files, render, times, views
+from ordinaut_cli import render, times, views
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
 from ordinaut_cli.options import DEFAULT_API, Api, Limit, Namespace, OptionalFiles, Output, OutputFormat
 from ordinaut_cli.rest import Rest
@@ -54,25 +50,9 @@ def preview(
             found = rest.get(f"tasks/{render.segment(task)}/preview", count=count)["items"]
         _show({task: found}, output, single=True)
     elif filename:
-        _show(_from_files(filename, namespace=namespace, count=count), output, single=False)
+        from ordinaut_cli import foresight  # noqa: PLC0415 - slow to load, and other commands need not wait for it
 
-
-def _from_files(names: list[str], *, namespace: str, count: int) -> dict[str, list[str]]:
-    """Return the next times of each task in files, as if it were applied now."""
-    now = times.now()
-    found = {}
-    for document in files.load(names):
-        try:
-            resource = examine.check(files.content(document, namespace=namespace))
-        except Invalid as invalid:
-            raise CommandError(*files.mistakes(document, invalid.errors), exit_code=WRONG_INPUT) from None
-        if isinstance(resource, Task):
-            spec = resource.spec.canonical()
-            coming = upcoming(spec, anchor=now, after=now, limit=count)
-            found[resource.metadata.name] = [time.isoformat().replace("+00:00", "Z") for time in coming]
-    if not found:
-        raise CommandError(f"-f: {', '.join(names)}: no Task in there", exit_code=WRONG_INPUT)
-    return found
+        _show(foresight.coming(filename, namespace=namespace, count=count), output, single=False)
 
 
 def _show(found: Mapping[str, list[str]], output: OutputFormat, *, single: bool) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from ordinaut_cli.commands.run import finish
-from ordinaut_cli.dev import session
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
 from ordinaut_cli.options import Folder
 
@@ -25,6 +24,8 @@ def dev(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of all processes.")] = False,
 ) -> None:
     """Run all of Ordinaut here, with a directory's manifests."""
+    from ordinaut_cli.dev import session  # noqa: PLC0415 - slow to load, and other commands need not wait for it
+
     if run and once:
         raise CommandError("--run and --once exclude each other: keep one of them", exit_code=WRONG_INPUT)
     over = session.run(

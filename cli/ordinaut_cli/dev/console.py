@@ -52,7 +52,7 @@ class DevConsole:
             yield notes
         took = f"{time.monotonic() - started:5.1f}s"
         line = Text("  ✓ ", style="green").append(f"{name:<{NAME_WIDTH}}", style="default")
-        self._console.print(line.append(took, style="dim").append(f"  {'  '.join(notes)}", style="dim"))
+        self._console.print(line.append("  ".join([took, *notes]), style="dim"))
 
     def _spinner(self, name: str) -> contextlib.AbstractContextManager[Any]:
         if not self._console.is_terminal:
@@ -71,10 +71,14 @@ class DevConsole:
             (f"less {logs}/worker-1.log", "what the processes say"),
         )
         width = max(len(command) for command, _ in hints)
-        self._console.print("\n  [bold]Where to look[/bold]")
+        self._console.print("  [bold]Where to look[/bold]")
         for command, meaning in hints:
             self._console.print(f"    {command:<{width}}   [dim]{meaning}[/dim]")
         self._console.print("  [dim]Manifests are watched: edit one and it counts. Ctrl-C stops everything.[/dim]\n")
+
+    def blank(self) -> None:
+        """Leave a line empty."""
+        self._console.print()
 
     def notice(self, text: str) -> None:
         """Say something out of the ordinary."""
@@ -130,7 +134,7 @@ def _other(kind: str, data: Mapping[str, Any]) -> Text:
     if what == "created":
         scheduled = data.get("scheduledTime")
         made = f"for {scheduled}" if scheduled else "by hand"
-        return Text(f"run {data['run']} created {made}", style="default")
+        return Text("▸ ", style="cyan").append(f"run {data['run']} created {made}", style="default")
     phase = RunPhase(data["phase"])
     text = Text(f"{RUN_MARKS.get(phase, '·')} ", style=render.STYLES[phase]).append(phase.value)
     if phase is RunPhase.WAITING:

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import ordinaut
 from ordinaut.states import FINAL_RUN_PHASES
-from ordinaut_cli import times
-from ordinaut_cli.commands import database, describe
+from ordinaut_cli import database, times
+from ordinaut_cli.commands import describe
 from ordinaut_cli.dev import folder, logs, servers
 from ordinaut_cli.dev.console import DevConsole
 from ordinaut_cli.dev.events import Tail
@@ -154,14 +154,16 @@ class _Session:
 
     async def _show(self, tail: Tail) -> Any:
         """Say where to look, do the run that was asked for, and with ``once`` return it."""
-        if not self._options.once:
-            self._console.look_here(api=self._api, logs=shown(self._data.logs), task=self._options.run)
+        self._console.blank()
         if self._options.run:
             over = await self._run(self._options.run, tail)
+            self._console.blank()
             describe.run(over, console=self._console.rich, now=times.now())
-            self._console.rich.print()
+            self._console.blank()
             if self._options.once:
+                self._console.say(f"The history stays in {shown(self._data.root)}; without --once all keeps running.")
                 return over
+        self._console.look_here(api=self._api, logs=shown(self._data.logs), task=self._options.run)
         await asyncio.Event().wait()
         return None
 

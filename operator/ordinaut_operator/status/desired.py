@@ -48,7 +48,7 @@ def task_status(row: rows.TaskRow, *, observed: Observed) -> dict[str, Any]:
 def pipeline_status(row: rows.PipelineStatus, *, observed: Observed, now: datetime) -> dict[str, Any]:
     """Return the status of a pipeline."""
     if row.invalid is not None:
-        ready = _condition("Ready", False, "Invalid", row.invalid)
+        ready = _condition("Ready", False, "InvalidSpec", row.invalid)
     elif row.missing_tools is not None:
         ready = _condition("Ready", False, "ToolNotFound", f"missing or not valid: Tool {row.missing_tools}; apply it")
     else:
@@ -60,7 +60,7 @@ def pipeline_status(row: rows.PipelineStatus, *, observed: Observed, now: dateti
 def tool_status(row: rows.ToolStatus, *, observed: Observed, now: datetime) -> dict[str, Any]:
     """Return the status of a tool."""
     if row.invalid is not None:
-        ready = _condition("Ready", False, "Invalid", row.invalid)
+        ready = _condition("Ready", False, "InvalidSpec", row.invalid)
     else:
         ready = _condition("Ready", True, "Resolved", "steps can use the tool")
     conditions = _dated([ready], generation=row.generation, observed=observed, now=now)
@@ -99,7 +99,7 @@ def _scheduled(row: rows.TaskRow, *, spec: TaskSpec | None) -> dict[str, str]:
     if row.next_fire_at is not None:
         return _condition("Scheduled", True, "Scheduled", "the schedules will fire again")
     if spec is None:
-        return _condition("Scheduled", False, "Invalid", "the spec can't be used; see Ready")
+        return _condition("Scheduled", False, "InvalidSpec", "the spec can't be used; see Ready")
     if spec.suspend:
         return _condition("Scheduled", False, "Suspended", "spec.suspend is true")
     if not spec.schedules:

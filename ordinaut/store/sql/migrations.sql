@@ -36,8 +36,8 @@ SELECT pg_advisory_lock(%(key)s);
 SELECT pg_advisory_unlock(%(key)s);
 
 -- ensure_partitions --
--- Make the day partitions from yesterday to some days ahead.
-SELECT ordinaut.ensure_partitions((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + %(days_ahead)s::int);
+-- Make the day partitions from some days back to some days ahead.
+SELECT ordinaut.ensure_partitions((now() AT TIME ZONE 'UTC')::date - %(days_back)s::int, (now() AT TIME ZONE 'UTC')::date + %(days_ahead)s::int);
 
 -- drop_history --
 -- Drop the day partitions of a table that lie wholly before the retained days.

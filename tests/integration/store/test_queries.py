@@ -154,7 +154,7 @@ def cases(world: World) -> dict[str, Case]:
         "limit_migration_locks": Case({}, 1),
         "lock_migrations": Case({"key": migrate.LOCK_KEY}, 1),
         "unlock_migrations": Case({"key": migrate.LOCK_KEY}, 1),
-        "ensure_partitions": Case({"days_ahead": 9}, 1),
+        "ensure_partitions": Case({"days_back": 2, "days_ahead": 9}, 1),
         "drop_history": Case({"parent": "run", "days": 1}, 1),
         **_run_cases(world, new=new),
         # status.sql

@@ -349,3 +349,11 @@ def test_an_elapsed_rule_begins_at_dtstart_even_if_its_hour_has_begun() -> None:
         "2026-11-01 09:30",
         "2026-11-01 10:00",
     ]
+
+
+@pytest.mark.parametrize(("gap", "fires"), [(Gap.RUN, ["2026-03-08 07:30"]), (Gap.SKIP, [])])
+def test_an_added_time_that_is_missing_is_read_like_one_of_the_rule(gap: Gap, fires: list[str]) -> None:
+    missing = (datetime(2026, 3, 8, 2, 30),)
+    rule, start = "FREQ=YEARLY;COUNT=1", "2026-03-01T09:00"
+    assert expanded(rule, start, zone=NEW_YORK, after="2026-03-02", rdates=missing, gap=gap) == fires
+    assert expanded(rule, start, zone=NEW_YORK, after="2026-03-02", rdates=missing, exdates=missing, gap=gap) == []

@@ -1,0 +1,364 @@
+"""The janitor: taking back lost leases, keeping partitions, new time zone data, measuring."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from prometheus_client import REGISTRY
+
+from ordinaut import schedule
+from ordinaut.declaration.running import cancel, run_now
+from ordinaut.states import RunPhase, StepPhase, Trigger
+from ordinaut.store import clock, events, history, runs, status, work
+from ordinaut.store.ids import new_run_id
+from ordinaut.store.pool import Connection, Pool, open_pool
+from ordinaut.store.runs import NewRun, Run
+from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
+from ordinaut_operator import janitor
+from tests.declaring import declare, task
+from tests.integration.rows import REVISION, make_runs, make_task
+
+LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
+OVER = timedelta(seconds=-1)
+"""A lease that has run out when it begins."""
+
+
+async def lease(pool: Pool, *, limit: int = 10, ttl: timedelta = OVER) -> list[LeasedWork]:
+    async with pool.connection() as connection:
+        return await work.lease(connection, worker="lost", limit=limit, ttl=ttl)
+
+
+async def run_of(pool: Pool, run_id: UUID) -> Run:
+    async with pool.connection() as connection:
+        run = await runs.get(connection, namespace="default", run_id=run_id)
+    assert run is not None
+    return run
+
+
+async def said(pool: Pool, prefix: str = "run.") -> list[tuple[str, Any]]:
+    """Return type and data of the events in the outbox, oldest first."""
+    async with pool.connection() as connection:
+        rows = await events.unsent(connection, limit=999)
+    found = [event for row in rows for event in row.events]
+    return [(event["type"], event.get("data")) for event in found if event["type"].startswith(prefix)]
+
+
+async def values(pool: Pool, query: str, params: Iterable[Any] = ()) -> list[Any]:
+    """Return the first column of a query's rows."""
+    async with pool.connection() as connection:
+        return [row[0] for row in await (await connection.execute(query.encode(), list(params))).fetchall()]
+
+
+async def test_what_a_lost_worker_held_goes_back_to_the_queue(pool: Pool) -> None:
+    await declare(pool, task("t", LOG))
+    made = [await run_now(pool, namespace="default", name="t") for _ in range(3)]
+    before = await lease(pool)
+
+    assert await janitor.reap(pool, max_deliveries=5) == 3
+
+    again = await lease(pool, ttl=timedelta(minutes=5))
+    assert [(one.run_id, one.attempt, one.due_at) for one in again] == [
+        (run_id, 2, old.due_at) for run_id, old in zip(made, before, strict=True)
+    ]
+    assert {one.started_at for one in again} == {before[0].leased_at}
+    assert (await said(pool))[3:] == [("run.redelivered", {"worker": "lost", "attempt": 2})] * 3
+    assert await janitor.reap(pool, max_deliveries=5) == 0
+
+
+async def test_what_was_delivered_too_often_is_parked_and_the_rest_goes_on(pool: Pool) -> None:
+    await declare(pool, task("t", LOG, concurrencyPolicy="Forbid"), task("u", LOG))
+    poison = await run_now(pool, namespace="default", name="t")
+    await lease(pool)
+    await janitor.reap(pool, max_deliveries=2)
+    innocent = await run_now(pool, namespace="default", name="u")
+    await lease(pool)
+
+    assert await janitor.reap(pool, max_deliveries=2) == 2
+
+    parked = await run_of(pool, poison)
+    assert (parked.phase, parked.reason) == ("Parked", "MaxDeliveriesExceeded")
+    assert parked.error == "its workers were lost in each of 2 deliveries"
+    assert parked.finished_at is not None
+    (again,) = await lease(pool)
+    assert (again.run_id, again.attempt) == (innocent, 2)
+    assert ("run.parked", {"phase": "Parked", "reason": "MaxDeliveriesExceeded"}) in await said(pool)
+    # The task that allows one run is free for its next.
+    assert await values(pool, "SELECT run_id FROM active_run") == []
+
+
+async def test_a_run_that_has_ended_is_left_alone(pool: Pool) -> None:
+    await declare(pool, task("t", LOG))
+    ended = await run_now(pool, namespace="default", name="t")
+    await lease(pool)
+    await cancel(pool, namespace="default", run_id=ended)
+    before = await run_of(pool, ended)
+
+    assert await janitor.reap(pool, max_deliveries=1) == 0
+
+    after = await run_of(pool, ended)
+    assert (after.phase, after.reason, after.finished_at) == ("Cancelled", "Requested", before.finished_at)
+    assert [type_ for type_, _ in await said(pool)] == ["run.created", "run.cancelled"]
+    assert await values(pool, "SELECT run_id FROM live_work") == []
+
+
+async def test_settled_runs_of_a_lost_lease_are_not_brought_back(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        first, second, third = await make_runs(connection, await make_task(connection), 3)
+        leased = {one.run_id: one for one in await lease(pool)}
+        done = Settlement(leased[first], run=RunResult(RunPhase.SUCCEEDED))
+        waits = Settlement(leased[second], run=RunResult(RunPhase.WAITING, delay=timedelta(hours=1)))
+        await work.settle(connection, [done, waits], done=[])
+
+    assert await janitor.reap(pool, max_deliveries=5) == 1
+
+    assert [one.run_id for one in await lease(pool)] == [third]
+
+
+async def test_many_janitors_take_each_lease_once(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        made = await make_runs(connection, await make_task(connection), 40)
+    for _ in range(20):
+        await lease(pool, limit=2)
+
+    reaped = await asyncio.gather(*(janitor.reap(pool, max_deliveries=5) for _ in range(4)))
+
+    assert sum(reaped) == 40
+    again = await lease(pool, limit=99)
+    assert [(one.run_id, one.attempt) for one in again] == [(run_id, 2) for run_id in made]
+
+
+async def test_after_an_outage_workers_get_time_for_their_heartbeat(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(janitor, "monotonic", lambda: now[0])
+    async with pool.connection() as connection:
+        await make_runs(connection, await make_task(connection))
+    await lease(pool)
+    reaper = janitor.Reaper(pool, max_deliveries=5, recovery=timedelta(seconds=12))
+
+    async def away(*_: object, **__: object) -> int:
+        raise psycopg.OperationalError("the server is gone")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(janitor, "reap", away)
+        with pytest.raises(psycopg.OperationalError):
+            await reaper.reap()
+
+    now[0] += 11.9
+    assert await reaper.reap() == 0
+    now[0] += 0.2
+    assert await reaper.reap() == 1
+
+
+async def test_a_database_that_cannot_be_reached_counts_as_an_outage() -> None:
+    async with open_pool("postgresql://127.0.0.1:1/none", application="test", size=1) as unreachable:
+        unreachable.timeout = 0.1
+        reaper = janitor.Reaper(unreachable, max_deliveries=5, recovery=timedelta(hours=1))
+        with pytest.raises(psycopg.OperationalError):
+            await reaper.reap()
+
+        assert await reaper.reap() == 0
+
+
+async def test_delayed_work_is_released_when_it_is_due(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await make_runs(connection, await make_task(connection), 2)
+        soon, late = await lease(pool)
+        delays = {soon.run_id: timedelta(0), late.run_id: timedelta(hours=1)}
+        waits = [Settlement(one, run=RunResult(RunPhase.WAITING, delay=delays[one.run_id])) for one in (soon, late)]
+        await work.settle(connection, waits, done=[soon.lease_id])
+
+    assert await janitor.release(pool) == 1
+
+    assert [one.run_id for one in await lease(pool)] == [soon.run_id]
+
+
+def days(parent: str) -> str:
+    """Return a query for the days of a table's partitions."""
+    return (
+        "SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+        f" WHERE i.inhparent = 'ordinaut.{parent}'::regclass AND c.relname ~ '_[0-9]{{8}}$' ORDER BY 1"
+    )
+
+
+async def drop_all_partitions(pool: Pool) -> None:
+    for parent in ("run", "step", "event_log"):
+        await values(pool, "SELECT drop_partitions(%s, '9999-01-01')", [parent])
+
+
+async def test_partitions_are_made_ahead_and_dropped_after_their_retention(pool: Pool) -> None:
+    today = datetime.now(UTC).date()
+    await values(pool, "SELECT ensure_partitions(%s, %s)", [today - timedelta(40), today - timedelta(2)])
+
+    await janitor.keep_partitions(pool, history_days=30, event_days=3)
+
+    for parent, kept in (("run", 30), ("step", 30), ("event_log", 3)):
+        assert await values(pool, days(parent)) == [today + timedelta(n) for n in range(-kept, 8)]
+
+
+async def test_many_janitors_make_and_drop_partitions_at_once(pool: Pool) -> None:
+    today = datetime.now(UTC).date()
+    await drop_all_partitions(pool)
+    await values(pool, "SELECT ensure_partitions(%s, %s)", [today - timedelta(12), today - timedelta(8)])
+
+    await asyncio.gather(*(janitor.keep_partitions(pool, history_days=5, event_days=5) for _ in range(6)))
+
+    assert await values(pool, days("run")) == [today + timedelta(n) for n in range(-1, 8)]
+
+
+async def a_run_of(connection: Connection, task_id: int, moment: datetime) -> UUID:
+    """Make a run whose key says that it was made at a moment."""
+    new = NewRun(new_run_id(moment), "default", task_id, REVISION, 5, {})
+    await runs.create(connection, [new], trigger=Trigger.MANUAL)
+    return new.run_id
+
+
+async def a_settled_run(pool: Pool, task_id: int, moment: datetime) -> UUID:
+    """Make a run of a moment and settle it with one step."""
+    async with pool.connection() as connection:
+        run_id = await a_run_of(connection, task_id, moment)
+        (leased,) = await work.lease(connection, worker="w", limit=1, ttl=timedelta(minutes=5))
+        now = monotonic()
+        step = StepResult(0, "a", StepPhase.SUCCEEDED, 1, started=now, finished=now, output=b"1")
+        settlement = Settlement(leased, steps=[step], run=RunResult(RunPhase.SUCCEEDED))
+        await work.settle(connection, [settlement], done=[leased.lease_id])
+    return run_id
+
+
+async def test_runs_and_steps_lie_in_the_partition_of_their_day(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        task_id = await make_task(connection)
+        now = await clock.now(connection)
+    midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
+    moments = [midnight - timedelta(milliseconds=1), midnight, now, midnight + timedelta(days=1, hours=23)]
+
+    made = [await a_settled_run(pool, task_id, moment) for moment in moments]
+
+    for table in ("run", "step"):
+        assert await values(pool, f"SELECT tableoid::regclass::text FROM {table} ORDER BY run_id") == [
+            f"{table}_{moment:%Y%m%d}" for moment in moments
+        ]
+    async with pool.connection() as connection:
+        assert await history.stray_rows(connection) == 0
+        assert [len(await runs.steps(connection, run_id=run_id)) for run_id in made] == [1] * 4
+
+
+@pytest.mark.parametrize("ago", [timedelta(0), timedelta(days=9)])
+async def test_history_without_a_partition_is_kept_and_moves_into_it_later(pool: Pool, ago: timedelta) -> None:
+    async with pool.connection() as connection:
+        task_id = await make_task(connection)
+        now = await clock.now(connection) - ago
+    await drop_all_partitions(pool)
+    ended = await a_settled_run(pool, task_id, now)
+    async with pool.connection() as connection:
+        pending = await a_run_of(connection, task_id, now)
+        assert await history.stray_rows(connection) == 3
+
+    await janitor.keep_partitions(pool, history_days=30, event_days=3)
+
+    async with pool.connection() as connection:
+        assert await history.stray_rows(connection) == 0
+        assert [step.step_id for step in await runs.steps(connection, run_id=ended)] == ["a"]
+    assert await values(pool, "SELECT DISTINCT tableoid::regclass::text FROM run") == [f"run_{now:%Y%m%d}"]
+    assert (await run_of(pool, ended)).phase == "Succeeded"
+    assert [one.run_id for one in await lease(pool)] == [pending]
+
+
+async def test_a_new_partition_is_like_the_others(pool: Pool) -> None:
+    today = datetime.now(UTC).date()
+    await values(pool, "SELECT ensure_partitions(%s, %s)", [today + timedelta(50), today + timedelta(50)])
+
+    for parent, indexes in (("run", 3), ("step", 1), ("event_log", 1)):
+        name = f"{parent}_{today + timedelta(50):%Y%m%d}"
+        attached = await values(
+            pool,
+            "SELECT count(*) FROM pg_index x JOIN pg_inherits i ON i.inhrelid = x.indexrelid"
+            " WHERE x.indrelid = %s::regclass",
+            [name],
+        )
+        assert attached == [indexes]
+        (options,) = await values(pool, "SELECT reloptions FROM pg_class WHERE oid = %s::regclass", [name])
+        assert ("fillfactor=40" in (options or [])) == (parent == "run")
+        checks = "SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = %s::regclass"
+        assert await values(pool, checks, [name]) == await values(pool, checks, [parent])
+
+
+async def test_new_time_zone_data_moves_the_tasks_that_it_moves(pool: Pool) -> None:
+    daily = [{"cron": "30 8 * * *", "timeZone": "Europe/Chisinau"}]
+    await declare(pool, *(task(name, LOG, schedules=daily) for name in ("moved", "same", "asleep", "new")))
+
+    async def next_times() -> dict[str, datetime | None]:
+        async with pool.connection() as connection:
+            rows = await status.list_tasks(connection, namespace="default", limit=9)
+        return {row.name: row.next_fire_at for row in rows}
+
+    right = await next_times()
+    async with pool.connection() as connection:
+        # As other time zone data would have it.
+        old = "UPDATE task_clock c SET tzdata = '1999z' FROM task t WHERE t.task_id = c.task_id AND t.name = ANY(%s)"
+        await connection.execute(old, [["moved", "same", "asleep"]])
+        shift = "UPDATE task_clock SET next_fire_at = {} FROM task t WHERE t.task_id = task_clock.task_id AND t.name = {}"
+        await connection.execute(shift.format("next_fire_at - interval '1 hour'", "'moved'").encode())
+        await connection.execute(shift.format("NULL", "'asleep'").encode())
+        await connection.execute(shift.format("next_fire_at + interval '1 hour'", "'new'").encode())
+
+    assert await janitor.recompute_times(pool) == 1
+
+    found = await next_times()
+    assert (found["moved"], found["same"], found["asleep"]) == (right["moved"], right["same"], None)
+    assert right["new"] is not None
+    assert found["new"] == right["new"] + timedelta(hours=1)
+    assert await values(pool, "SELECT DISTINCT tzdata FROM task_clock") == [schedule.tzdata_version()]
+    assert await janitor.recompute_times(pool) == 0
+
+
+def gauge(name: str) -> float:
+    value = REGISTRY.get_sample_value(name)
+    assert value is not None
+    return value
+
+
+async def test_the_queue_and_the_outbox_are_measured(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await make_runs(connection, await make_task(connection), 6)
+        first = await work.lease(connection, worker="w", limit=3, ttl=timedelta(minutes=5))
+        wait = Settlement(first[0], run=RunResult(RunPhase.WAITING, delay=timedelta(hours=1)))
+        await work.settle(connection, [wait], done=[])
+        await connection.execute("UPDATE due_work SET due_at = now() - interval '90 s'")
+        await events.append(connection, [{"type": "x"}])
+        await connection.execute("UPDATE outbox SET created_at = now() - interval '40 s'")
+
+    await janitor.measure(pool)
+
+    assert gauge("ordinaut_queue_depth") == 3
+    assert gauge("ordinaut_queue_delayed") == 1
+    assert gauge("ordinaut_queue_leased") == 2
+    assert gauge("ordinaut_outbox_rows") == 1
+    assert 90 <= gauge("ordinaut_queue_oldest_age_seconds") < 120
+    assert 40 <= gauge("ordinaut_outbox_lag_seconds") < 70
+
+
+async def test_an_empty_queue_has_no_age(pool: Pool) -> None:
+    await janitor.measure(pool)
+
+    assert gauge("ordinaut_queue_depth") == gauge("ordinaut_queue_oldest_age_seconds") == 0
+    assert gauge("ordinaut_outbox_rows") == gauge("ordinaut_outbox_lag_seconds") == 0
+
+
+async def test_the_hot_tables_are_vacuumed(pool: Pool) -> None:
+    vacuumed = (
+        "SELECT relname FROM pg_stat_user_tables WHERE vacuum_count > 0 AND schemaname = 'ordinaut' ORDER BY relname"
+    )
+    assert await values(pool, vacuumed) == []
+
+    await janitor.vacuum(pool)
+
+    async with asyncio.timeout(20):
+        while await values(pool, vacuumed) != ["due_work", "outbox", "work_lease"]:
+            await asyncio.sleep(0.02)
