@@ -1,12 +1,14 @@
 """
 The tools of the morning briefing: a small HTTP server with believable content, on this machine only.
 
-`make demo` runs it beside Ordinaut; by hand it is `python examples/toolserver.py`. It needs nothing but Python. Each tool
-is a POST of JSON to its own path. Two habits of real services are shown: the mail server is too busy for the very first
-request, so the first run shows a retry, and `notify` sends one message for each Idempotency-Key, however often it is called.
+`make demo` runs it beside Ordinaut; by hand it is `python examples/toolserver.py`. It needs nothing but Python. Each
+tool is a POST of JSON to its own path. Two habits of real services are shown: the mail server is too busy for the very
+first request, so the first run shows a retry, and `notify` sends one message for each Idempotency-Key, however often it
+is called.
 """
 
 import argparse
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -15,6 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 PORT = 8081
+
+LIKELY = 0.5
+"""Probability of rain from which on an umbrella is advised."""
 
 EVENTS = [
     {"start": "09:00", "end": "09:20", "title": "Stand-up", "where": "room Dniester"},
@@ -49,13 +54,16 @@ class Tools:
         self._sent: dict[str, str] = {}
 
     def calendar(self, _input: dict[str, Any], _key: str) -> dict[str, Any]:
+        """Return what is on today."""
         return {"events": EVENTS}
 
     def weather(self, given: dict[str, Any], _key: str) -> dict[str, Any]:
+        """Return the forecast for a city."""
         city = str(given.get("city", "Chisinau"))
         return {"city": city, **FORECASTS.get(city, {"summary": "no forecast", "low": 0, "high": 0, "rain": 0.5})}
 
     def mail(self, given: dict[str, Any], _key: str) -> dict[str, Any]:
+        """Return the unread messages of some priorities."""
         with self._lock:
             self._mail_calls += 1
             if self._mail_calls == 1:
@@ -64,15 +72,17 @@ class Tools:
         return {"messages": [message for message in MESSAGES if message["priority"] in wanted]}
 
     def plan(self, given: dict[str, Any], _key: str) -> dict[str, Any]:
+        """Return the briefing, as items and as text."""
         items = [f"{event['start']}  {event['title']}, {event['where']}" for event in given["events"]]
         forecast = given["forecast"]
         weather = f"{forecast['city']}: {forecast['summary']}, {forecast['low']} to {forecast['high']} degrees"
-        advice = "take an umbrella" if forecast["rain"] > 0.5 else "leave the umbrella at home"
+        advice = "take an umbrella" if forecast["rain"] > LIKELY else "leave the umbrella at home"
         mail = [f"{message['from']}: {message['subject']}" for message in given["messages"]]
         text = "\n".join(["Good morning!", "", weather, f"Advice: {advice}.", "", *items, "", "Mail to answer:", *mail])
         return {"items": items, "text": text}
 
     def notify(self, given: dict[str, Any], key: str) -> dict[str, Any]:
+        """Send a text to somebody, once for each key."""
         with self._lock:
             message = self._sent.setdefault(key, f"msg-{len(self._sent) + 1}")
         return {"message": message, "to": given["to"], "characters": len(given["text"])}
@@ -89,6 +99,7 @@ def server(port: int = PORT) -> ThreadingHTTPServer:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            """Call the tool that the path names."""
             given = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
             try:
                 if (tool := routes.get(self.path)) is None:
@@ -109,7 +120,7 @@ def server(port: int = PORT) -> ThreadingHTTPServer:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Say nothing: Ordinaut shows each step already."""
 
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -121,10 +132,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=PORT)
     port = parser.parse_args().port
     print(f"tools at http://127.0.0.1:{port}/calendar, /weather, /mail, /plan, /notify", flush=True)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         server(port).serve_forever()
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":

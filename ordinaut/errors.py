@@ -38,7 +38,8 @@ def shown(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = str(value)
-    text = _escaped(text)
+    # Cut first: what is not shown need not be escaped either.
+    text = _escaped(text[: MAX_SHOWN_VALUE + 1])
     return text if len(text) <= MAX_SHOWN_VALUE else text[: MAX_SHOWN_VALUE - 1] + "…"
 
 

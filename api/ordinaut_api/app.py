@@ -17,6 +17,7 @@ from starlette.routing import Match
 
 import ordinaut
 from ordinaut.probes import Readiness
+from ordinaut.store import ready
 from ordinaut.store.pool import open_pool
 from ordinaut_api import backend, problems, schemas
 from ordinaut_api.gate import Gate
@@ -35,7 +36,7 @@ def create_app(
     settings: ApiSettings, *, readiness: Readiness | None = None, stopping: Callable[[], bool] = lambda: False
 ) -> FastAPI:
     """Return the application; ``stopping`` tells requests that wait for something to come to an end."""
-    state = readiness or Readiness(database="not asked yet")
+    state = readiness or Readiness(**{ready.NEED: "not connected yet"})
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

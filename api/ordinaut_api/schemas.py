@@ -150,6 +150,7 @@ class Object(Shape):
     """What every object has."""
 
     api_version: Literal["ordinaut.io/v1alpha1"] = "ordinaut.io/v1alpha1"
+    kind: str
     metadata: Metadata
 
 

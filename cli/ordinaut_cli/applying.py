@@ -47,7 +47,7 @@ def _put(document: Document, data: Any, collection: str, *, api: str) -> Applied
             before = _generation(rest, path)
             made = rest.put(path, data)
         except RefusedError as failure:
-            raise CommandError(*_placed(document, data, failure), exit_code=failure.exit_code) from None
+            raise CommandError(*_placed(document, failure), exit_code=failure.exit_code) from None
     after = made["metadata"]["generation"]
     result = "created" if before is None else "unchanged" if before == after else "configured"
     return Applied(files.title(data), made, result)
@@ -62,8 +62,8 @@ def _generation(rest: Rest, path: str) -> int | None:
         raise
 
 
-def _placed(document: Document, data: Any, failure: RefusedError) -> list[str]:
+def _placed(document: Document, failure: RefusedError) -> list[str]:
     """Return what the API refused, with its place in the file."""
     if not failure.errors:
-        return [f"{document.source}:{document.line}: {files.title(data)}: {failure}"]
+        return [f"{document.source}:{document.line}: {failure}"]
     return [f"{document.source}:{document.line_of(error['field'])}: {error['detail']}" for error in failure.errors]

@@ -160,7 +160,9 @@ class _Life:
             self._stop.set()  # kopf waits for it in a thread that would outlive the loop
 
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log what went wrong in the background, but not how kopf breaks off when it is stopped in the middle of a list."""
+        """
+        Log what went wrong in the background, but not how kopf breaks off when it is stopped in the middle of a list.
+        """
         if not self._stop.is_set():
             loop.default_exception_handler(context)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ordinaut.errors import FieldError, Invalid, Mistakes
+from ordinaut.errors import FieldError, Invalid, Mistake, Mistakes
 from ordinaut.resources.duration import format_duration, parse_duration
 from ordinaut.resources.moment import parse_moment
 from ordinaut.schedule.cron import timetable
@@ -191,8 +191,8 @@ def _check_rrule_only(written: Written) -> None:
 
 def _parse_gap(text: str) -> Gap:
     if text not in set(Gap):
-        allowed = " or ".join(Gap)
-        raise _invalid("dstGap", text, f"unknown: allowed is {allowed}", f"use {allowed}")
+        allowed = ", ".join(f'"{gap}"' for gap in Gap)
+        raise Invalid([FieldError("dstGap", text, f"supported values: {allowed}", "", Mistake.UNSUPPORTED)])
     return Gap(text)
 
 
@@ -221,7 +221,8 @@ def _parse_dates(texts: Sequence[str], *, field: str, mistakes: Mistakes) -> tup
     found: list[datetime] = []
     with mistakes.caught():
         if len(texts) > MAX_DATES:
-            raise _invalid(field, f"{len(texts)} dates", f"more than {MAX_DATES}", "split it into several schedules")
+            message, remedy = f"must have at most {MAX_DATES} items", "split it into several schedules"
+            raise Invalid([FieldError(field, len(texts), message, remedy, Mistake.TOO_MANY)])
         errors: list[FieldError] = []
         for index, text in enumerate(texts):
             try:

@@ -8,16 +8,17 @@ the public ``Invalid`` that names the field and shows all of its value.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ordinaut.errors import FieldError, Invalid
+from ordinaut.errors import FieldError, Invalid, Mistake
 
 
 class GrammarError(Exception):
     """A text breaks its grammar: what is wrong, and what to write instead."""
 
-    def __init__(self, message: str, remedy: str) -> None:
+    def __init__(self, message: str, remedy: str, mistake: Mistake = Mistake.INVALID) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.mistake = mistake
 
 
 @contextmanager
@@ -26,13 +27,14 @@ def blamed_on(field: str, value: str) -> Iterator[None]:
     try:
         yield
     except GrammarError as error:
-        raise Invalid([FieldError(field, value, error.message, error.remedy)]) from None
+        raise Invalid([FieldError(field, value, error.message, error.remedy, error.mistake)]) from None
 
 
 def check_characters(text: str, *, longest: int) -> None:
     """Refuse line breaks, full-width digits and the like, and what is longer than ``longest`` characters."""
     if len(text) > longest:
-        raise GrammarError(f"has {len(text)} characters, more than {longest}", "split it into several schedules")
+        message = f"may not be more than {longest} bytes"
+        raise GrammarError(message, "split it into several schedules", Mistake.TOO_LONG)
     if not (text.isascii() and text.isprintable()):
         raise GrammarError(
             "holds a line break or another character that is not printable ASCII", "write plain text on one line"

@@ -128,7 +128,7 @@ class FaultProxy:
         target = URL(self._control_plane.url + request.raw_path, encoded=True)
         headers = _end_to_end(request.headers)
         body = await request.read()
-        async with self._upstream.request(request.method, target, headers=headers, data=body) as upstream:
+        async with self._upstream.request(request.method, target, headers=headers, data=body or None) as upstream:
             answer = web.StreamResponse(status=upstream.status, headers=_end_to_end(upstream.headers))
             await answer.prepare(request)
             async for chunk in upstream.content.iter_any():

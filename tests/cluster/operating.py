@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import kopf
+from psycopg import AsyncConnection, conninfo, sql
 
 from ordinaut.probes import Readiness
 from ordinaut.store.pool import Pool, open_pool
@@ -25,6 +26,7 @@ from ordinaut_operator.leader import Elector
 from ordinaut_operator.status.observed import Statuses
 from ordinaut_operator.status.writer import StatusWriter
 from ordinaut_operator.sync.source import KubernetesSource
+from tests import servers
 from tests.cluster.controlplane import ControlPlane
 
 CRDS = Path(__file__).parents[2] / "crds"
@@ -188,6 +190,25 @@ async def status_of(control_plane: ControlPlane, namespace: str, kind: Any, name
 def condition(status: dict[str, Any], kind: str) -> tuple[str, str] | None:
     """Status and reason of a condition, None while it is not there."""
     return next(((one["status"], one["reason"]) for one in status.get("conditions", []) if one["type"] == kind), None)
+
+
+async def is_ready(operator: Operator) -> bool:
+    """Whether the operator has everything that it needs."""
+    return operator.readiness.ready
+
+
+@contextlib.asynccontextmanager
+async def without_database(url: str) -> AsyncIterator[None]:
+    """Close a database to everybody as long as the context lasts: connections end, and new ones are refused."""
+    name = conninfo.conninfo_to_dict(url)["dbname"]
+    async with await AsyncConnection.connect(servers.with_database(url, "postgres"), autocommit=True) as connection:
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        await connection.execute(allow.format(sql.Identifier(str(name)), sql.SQL("false")))
+        await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            await connection.execute(allow.format(sql.Identifier(str(name)), sql.SQL("true")))
 
 
 async def stored(pool: Pool, namespace: str) -> dict[str, str]:

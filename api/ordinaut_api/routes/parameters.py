@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -27,11 +27,19 @@ def _name(value: str) -> str:
     raise PydanticCustomError("name", "not a name: {message}, at most 63", {"message": NAME_MESSAGE, "remedy": _REMEDY})
 
 
+def _run_id(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        remedy = "write it as the list of runs shows it"
+        raise PydanticCustomError("run_id", "not the id of a run", {"remedy": remedy}) from None
+
+
 Name = Annotated[str, AfterValidator(_name)]
 
 NamespaceInPath = Annotated[Name, Path(description="The namespace, which is the tenant.")]
 NameInPath = Annotated[Name, Path(description="The object's name.")]
-RunInPath = Annotated[UUID, Path(description="The run's id.")]
+RunInPath = Annotated[UUID, BeforeValidator(_run_id), Path(description="The run's id.")]
 
 
 class Query(BaseModel):

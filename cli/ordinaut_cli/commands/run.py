@@ -104,13 +104,14 @@ def follow(rest: Rest, name: str, *, tell: Callable[[Any], None]) -> dict[str, A
 def tell(console: Console, step: Any) -> None:
     """Print one line about a step's result."""
     phase = StepPhase(step["phase"])
-    line = Text(f"  {MARKS[phase]} ", style=render.STYLES[phase]).append(f"{step['id']:<16}", style="default")
+    style = render.STYLES[phase]
+    line = Text.assemble((f"  {MARKS[phase]} ", style), f"{render.visible(step['id']):<14}")
     if phase is StepPhase.SUCCEEDED:
         line.append(times.duration(step["startTime"], step["completionTime"], now=times.now()), style="dim")
     elif phase is StepPhase.WAITING:
-        line.append(render.visible(f"try {step['attempt']} failed: {step.get('error', '')}"), style="yellow")
+        line.append(render.visible(f"try {step['attempt']} failed: {step.get('error', '')}"), style=style)
     else:
-        line.append(phase.value).append(render.visible(f"  {step.get('error') or ''}"), style="red")
+        line.append(render.visible(f"{phase.value}  {step.get('error') or ''}".rstrip()), style=style)
     console.print(line)
 
 

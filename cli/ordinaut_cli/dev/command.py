@@ -9,6 +9,9 @@ from ordinaut_cli.commands.run import finish
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
 from ordinaut_cli.options import Folder
 
+INTERRUPTED = 130
+"""Status of a program that Ctrl-C ended before its work was done, as shells have it."""
+
 
 def dev(
     directory: Folder,
@@ -41,3 +44,5 @@ def dev(
     )
     if over is not None:
         finish(over)
+    elif once:
+        raise typer.Exit(INTERRUPTED)

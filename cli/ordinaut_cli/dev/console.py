@@ -51,8 +51,9 @@ class DevConsole:
         with self._spinner(name):
             yield notes
         took = f"{time.monotonic() - started:5.1f}s"
-        line = Text("  ✓ ", style="green").append(f"{name:<{NAME_WIDTH}}", style="default")
-        self._console.print(line.append("  ".join([took, *notes]), style="dim"))
+        self._console.print(
+            Text.assemble(("  ✓ ", "green"), f"{name:<{NAME_WIDTH}}", ("  ".join([took, *notes]), "dim"))
+        )
 
     def _spinner(self, name: str) -> contextlib.AbstractContextManager[Any]:
         if not self._console.is_terminal:
@@ -101,12 +102,10 @@ class DevConsole:
         """Show a CloudEvent, if it is of interest to people."""
         kind = event["type"].removeprefix(TYPE_PREFIX)
         data = event["data"]
-        line = Text(f"{_clock(event['time'])}  ", style="dim").append(
-            f"{render.visible(data['task'])} ", style="default"
-        )
+        line = Text.assemble((f"{_clock(event['time'])}  ", "dim"), f"{render.visible(data['task'])}  ")
         if run := data.get("run"):
             line.append(f"{run[-TAIL:]}  ", style="dim")
-        told = _step(data) if kind.startswith("step.") else _other(kind, data)
+        told = _step(data) if kind.startswith("step.") else _run(kind, data)
         self._console.print(line.append_text(told))
 
 
@@ -116,28 +115,29 @@ def _clock(time_: str) -> str:
 
 def _step(data: Mapping[str, Any]) -> Text:
     phase = StepPhase(data["phase"])
-    text = Text(f"{MARKS[phase]} ", style=render.STYLES[phase]).append(
-        f"{render.visible(data['step']):<{NAME_WIDTH}}", style="default"
-    )
+    style = render.STYLES[phase]
+    text = Text.assemble((f"{MARKS[phase]} ", style), f"{render.visible(data['step']):<{NAME_WIDTH}}")
     if phase is StepPhase.SUCCEEDED:
         return text.append(times.measured(data["seconds"]), style="dim")
     if phase is StepPhase.SKIPPED:
         return text.append("skipped: its condition is not true", style="dim")
     tried = f"try {data['attempt']} failed" if phase is StepPhase.WAITING else phase.value
-    return text.append(f"{tried}: {render.visible(data.get('error', ''))}".removesuffix(": "))
+    return text.append(f"{tried}: {render.visible(data.get('error', ''))}".removesuffix(": "), style=style)
 
 
-def _other(kind: str, data: Mapping[str, Any]) -> Text:
-    noun, _, what = kind.partition(".")
-    if noun != "run":
-        return Text(what, style="dim")
-    if what == "created":
+def _run(kind: str, data: Mapping[str, Any]) -> Text:
+    what = kind.partition(".")[2]
+    if kind == "run.created":
         scheduled = data.get("scheduledTime")
         made = f"for {scheduled}" if scheduled else "by hand"
-        return Text("▸ ", style="cyan").append(f"run {data['run']} created {made}", style="default")
+        return Text.assemble(("▸ ", "cyan"), f"run {data['run']} created {made}")
+    if kind == "task.skipped":
+        return Text(f"○ {data['count']} skipped: {data['reason']}", style="yellow")
+    if "phase" not in data:
+        return Text(f"· {what}", style="dim")
     phase = RunPhase(data["phase"])
-    text = Text(f"{RUN_MARKS.get(phase, '·')} ", style=render.STYLES[phase]).append(phase.value)
+    text = Text(f"{RUN_MARKS.get(phase, '·')} {phase.value}", style=render.STYLES[phase])
     if phase is RunPhase.WAITING:
-        return text.append(f": next try in {data['retryAfterSeconds']:g} s", style="dim")
+        return text.append(f": next try in {data['retryAfterSeconds']:g} s")
     why = data.get("error") or data.get("reason")
-    return text.append(f": {render.visible(why)}", style="default") if why else text
+    return text.append(f": {render.visible(why)}") if why else text

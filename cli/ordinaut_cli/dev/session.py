@@ -79,7 +79,7 @@ class _Session:
         """Live, and end in order when a signal comes."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - asyncio.run made it
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._stop, task)
         try:
             return await self._live()
@@ -91,10 +91,14 @@ class _Session:
             # On its way out already, but somebody is in a hurry. What workers held is found by the next ones.
             if self._supervisor:
                 self._supervisor.kill()
+            else:
+                task.cancel()
             return
         self._stopping = True
-        self._console.say("stopping: workers finish what they hold (Ctrl-C again: at once)")
         task.cancel()
+        with contextlib.suppress(OSError):  # after SIGHUP, there is no terminal any more
+            self._console.blank()
+            self._console.say("stopping: workers finish what they hold (Ctrl-C again: at once)")
 
     async def _live(self) -> Any:
         self._console.heading(version=ordinaut.__version__, directory=shown(self._options.directory))

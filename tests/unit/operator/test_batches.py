@@ -37,21 +37,22 @@ class Store:
         self.transactions = 0
 
     async def apply(self, _pool: Any, objects: Sequence[Declared], *, origin: Origin) -> Applied:
-        self._begin()
+        self._begin(origin)
         if any(one.key.name in self.poison for one in objects):
             raise psycopg.errors.CheckViolation("poison")
         self.applied |= {one.key.name: one.uid for one in objects if one.key not in self.conflicts}
         return Applied([one.key for one in objects], dict(self.conflicts))
 
     async def remove(self, _pool: Any, gone: Sequence[Incarnation], *, origin: Origin) -> list[Key]:
-        self._begin()
+        self._begin(origin)
         for one in gone:
             self.removed.append(one.uid)
             if self.applied.get(one.key.name) == one.uid:
                 del self.applied[one.key.name]
         return [one.key for one in gone]
 
-    def _begin(self) -> None:
+    def _begin(self, origin: Origin) -> None:
+        assert origin is Origin.KUBERNETES
         self.transactions += 1
         if self.away:
             raise psycopg.OperationalError("connection refused")

@@ -68,7 +68,7 @@ class Api:
         self.error: Exception | None = None
         self.hangs = False
 
-    async def call(self, method: str, _path: str, *, body: Any = None, timeout: float, **_: Any) -> Mapping[str, Any]:
+    async def call(self, method: str, _path: str, *, body: Any = None, timeout: float, **_: Any) -> Mapping[str, Any]:  # noqa: ASYNC109 - as the client's
         if self.hangs:
             await asyncio.sleep(timeout)
             raise Unavailable("timeout")

@@ -1,0 +1,65 @@
+"""
+The api process, put together.
+
+``python -m ordinaut_api`` calls :func:`main`. At SIGTERM and SIGINT requests under way are finished, and those that
+wait for a run are answered at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Final
+
+import uvicorn
+
+from ordinaut import process
+from ordinaut.logging import get_logger
+from ordinaut.probes import Readiness
+from ordinaut.store import ready
+from ordinaut_api.app import create_app
+from ordinaut_api.settings import ApiSettings
+
+GRACE_SECONDS: Final = 5
+"""For requests under way when the process is asked to stop."""
+
+log = get_logger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the process: by its own handling, the signal would end it, not status 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main() -> None:
+    """Run the api until SIGTERM or SIGINT."""
+    process.start("api", ApiSettings, run)
+
+
+async def run(configured: ApiSettings) -> None:
+    """Serve until a signal comes."""
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO lines repeat ours
+    readiness = Readiness(**{ready.NEED: "not connected yet"})
+    app = create_app(configured, readiness=readiness, stopping=lambda: server.should_exit)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            host=configured.api_host,
+            port=configured.api_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    async with process.running(
+        configured, readiness=readiness, host=configured.api_host, port=configured.api_port
+    ) as stopped:
+        log.warning("no authentication: whoever reaches the port may do everything, so only this machine can reach it")
+        serving = asyncio.create_task(server.serve())
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
