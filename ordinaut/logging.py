@@ -96,6 +96,6 @@ def _visible(value: Any) -> Any:
 
 
 def _write_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
-    """Write a traceback as Python does, its lines escaped."""
+    """Write a traceback as Python does, escaped, and indented so that none of it looks like a line of its own."""
     lines = "".join(traceback.format_exception(*exc_info)).splitlines()
-    stream.write("\n".join(_visible(line) for line in lines))
+    stream.writelines(f"\n  {_visible(line)}" for line in lines)

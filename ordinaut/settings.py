@@ -2,16 +2,20 @@
 Settings that every process shares; each process adds its own in its ``settings.py``.
 
 Values come from the environment (prefix ``ORDINAUT_``), so that a Deployment, a shell and a test set them alike. A
-wrong value ends the process with the name, the value and the remedy, never with a traceback.
+wrong value ends the process with the name, the value and the remedy, never with a traceback. Addresses may hold
+passwords: they are never repeated.
 """
 
 import os
 import sys
 from typing import TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ordinaut.errors import shown
@@ -37,6 +41,30 @@ class ProcessSettings(BaseSettings):
     probe_host: str = Field(default="0.0.0.0", description="Address of /healthz, /readyz and /metrics.")  # noqa: S104 - probes and scrapes come from outside the pod
     probe_port: int = Field(default=9090, ge=0, le=65535, description="Port of the same; 0 picks a free one.")
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr) -> SecretStr:
+        try:
+            parts = conninfo_to_dict(url.get_secret_value())
+        except psycopg.ProgrammingError:
+            parts = {}
+        if parts:
+            return url
+        # libpq's own words would repeat the address.
+        raise PydanticCustomError("database_url", "this is no address of a PostgreSQL database")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        try:
+            readable = parts.scheme in {"redis", "rediss", "unix"} and (parts.port or True)
+        except ValueError:
+            readable = False
+        if readable:
+            return url
+        raise PydanticCustomError("redis_url", "this is no address of a Redis server, as redis://host:6379/0")
+
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
 
@@ -57,14 +85,24 @@ def _explained(settings: type[ProcessSettings], mistake: ErrorDetails) -> str:
     if not mistake["loc"]:
         return message
     name = str(mistake["loc"][0])
-    variable = name if name.isupper() else f"ORDINAUT_{name.upper()}"
-    value = "not set" if mistake["type"] == "missing" else shown(os.environ.get(variable, mistake["input"]))
-    described = (
-        field.description for alias, field in settings.model_fields.items() if name in {alias, *_aliases(field)}
+    field, variables = next(
+        (field, variables)
+        for plain, field in settings.model_fields.items()
+        if name in {plain, *(variables := _variables(plain, field))}
     )
-    return f"{variable}: {value}: {message} ({next(described, '')})"
+    variable = next((one for one in variables if one in os.environ), variables[0])
+    return f"{variable}: {_value(field, variable, mistake)}: {message} ({field.description})"
 
 
-def _aliases(field: FieldInfo) -> tuple[object, ...]:
+def _variables(name: str, field: FieldInfo) -> list[str]:
+    """Return the variables that a setting is read from, the first that is set counts."""
     alias = field.validation_alias
-    return tuple(alias.choices) if isinstance(alias, AliasChoices) else ()
+    return [str(one) for one in alias.choices] if isinstance(alias, AliasChoices) else [f"ORDINAUT_{name.upper()}"]
+
+
+def _value(field: FieldInfo, variable: str, mistake: ErrorDetails) -> str:
+    if mistake["type"] == "missing":
+        return "not set"
+    if field.annotation is SecretStr:
+        return "(hidden)"
+    return shown(os.environ.get(variable, mistake["input"]))

@@ -1,9 +1,10 @@
 """Settings of the operator."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Json, model_validator
+from pydantic_settings import NoDecode
 
 from ordinaut.settings import ProcessSettings
 
@@ -15,8 +16,10 @@ class OperatorSettings(ProcessSettings):
         default="kubernetes", description="Where Tasks, Pipelines and Tools come from."
     )
     directory: Path | None = Field(default=None, description="The watched directory, with source=directory.")
-    watch_namespaces: list[str] = Field(
-        default_factory=list, description='Namespaces to watch, as JSON (["a", "b"]); empty: all.'
+    watch_namespaces: Annotated[Json[list[str]], NoDecode] = Field(
+        default_factory=list,
+        validate_default=False,  # it is no text to be parsed
+        description='Namespaces to watch, as JSON (["a", "b"]); empty: all.',
     )
     identity: str | None = Field(
         default=None, description="Name of this replica in the Lease; by default host name and process id."

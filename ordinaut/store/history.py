@@ -11,9 +11,7 @@ from ordinaut.store.queries import SQL
 
 async def ensure_partitions(connection: Connection, *, days_back: int = 1) -> int:
     """Make the partitions, from some days back to the coming ones, that do not exist yet; returns how many days."""
-    return await _number(
-        connection, "ensure_partitions", {"days_back": days_back, "days_ahead": PARTITION_DAYS_AHEAD}
-    )
+    return await _number(connection, "ensure_partitions", {"days_back": days_back, "days_ahead": PARTITION_DAYS_AHEAD})
 
 
 async def drop_old(connection: Connection, *, history_days: int, event_days: int) -> int:

@@ -21,6 +21,4 @@ def new_run_id(at: datetime) -> UUID:
     milliseconds, microseconds = divmod((at - _EPOCH) // timedelta(microseconds=1), 1000)
     precision = microseconds * 4096 // 1000
     sequence = next(_made) % (1 << 14)
-    return UUID(
-        int=milliseconds << 80 | 7 << 76 | precision << 64 | 0b10 << 62 | sequence << 48 | secrets.randbits(48)
-    )
+    return UUID(int=milliseconds << 80 | 7 << 76 | precision << 64 | 0b10 << 62 | sequence << 48 | secrets.randbits(48))

@@ -12,10 +12,10 @@ from tests.cluster.processes import free_port
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("dev")]
 
 
-def test_the_briefing_runs_once_and_its_history_stays(tmp_path: Path) -> None:
-    examples, port = example(tmp_path), free_port()
+def test_the_briefing_runs_once_and_its_history_stays(place: Path) -> None:
+    examples, port = example(place), free_port()
     command = [sys.executable, examples / "demo.py", examples / "morning-briefing", "--port", str(port)]
-    with session(*command, "--once", "morning-briefing", port=port, cwd=tmp_path) as first:
+    with session(*command, "--once", "morning-briefing", port=port, cwd=place) as first:
         assert first.end() == 0, first.text
         succeeded = re.fullmatch(r"run ([0-9a-f-]{36}) Succeeded", first.lines[-1])
         assert succeeded, first.text
@@ -37,9 +37,9 @@ def test_the_briefing_runs_once_and_its_history_stays(tmp_path: Path) -> None:
         assert re.search(r"^mail +Succeeded +2 ", first.text, re.MULTILINE)
         assert "Warning" not in first.text
         assert "Traceback" not in first.text
-    assert not (tmp_path / ".ordinaut" / "postgres" / "postmaster.pid").exists()
+    assert not (place / ".ordinaut" / "postgres" / "postmaster.pid").exists()
 
-    with session(*command, "--run", "morning-briefing", port=port, cwd=tmp_path) as second:
+    with session(*command, "--run", "morning-briefing", port=port, cwd=place) as second:
         second.until_says("Where to look")
         history = [one["metadata"]["name"] for one in second.get("runs").json()["items"]]
         assert len(history) == 2

@@ -1,5 +1,6 @@
 """``ordinaut dev``: what it survives, what it refuses, and that it leaves nothing behind."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -28,8 +29,8 @@ spec:
 
 
 @pytest.fixture
-def manifests(tmp_path: Path) -> Path:
-    folder = tmp_path / "manifests"
+def manifests(place: Path) -> Path:
+    folder = place / "manifests"
     folder.mkdir()
     (folder / "hello.yaml").write_text(HELLO, encoding="utf-8")
     return folder
@@ -43,12 +44,12 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=0.1)[1]
 
 
-def test_a_lost_worker_is_replaced_and_an_interrupt_ends_everything_in_order(manifests: Path, tmp_path: Path) -> None:
-    with dev(manifests, "--workers", "1", "-v", cwd=tmp_path) as running:
+def test_a_lost_worker_is_replaced_and_an_interrupt_ends_everything_in_order(manifests: Path, place: Path) -> None:
+    with dev(manifests, "--workers", "1", "-v", cwd=place) as running:
         running.until_says(PROMPT)
         running.child("ordinaut_worker").kill()
         running.until_says("! worker-1 was ended by SIGKILL; starting it again in 0.5 s")
-        made = command("run", "hello", "--wait", "--api", running.url.partition("/v1")[0], cwd=tmp_path)
+        made = command("run", "hello", "--wait", "--api", running.url.partition("/v1")[0], cwd=place)
         assert (made.returncode, made.stderr) == (0, "")
         assert made.stdout.splitlines()[-1].endswith(" Succeeded")
         running.until_says("✓ greet")
@@ -66,51 +67,51 @@ def test_a_lost_worker_is_replaced_and_an_interrupt_ends_everything_in_order(man
         assert "Traceback" not in running.text
 
 
-def test_what_a_killed_session_leaves_ends_by_itself_and_the_next_one_goes_on(manifests: Path, tmp_path: Path) -> None:
-    with dev(manifests, cwd=tmp_path) as killed:
+def test_what_a_killed_session_leaves_ends_by_itself_and_the_next_one_goes_on(manifests: Path, place: Path) -> None:
+    with dev(manifests, cwd=place) as killed:
         killed.until_says(PROMPT)
-        run = command("run", "hello", "--wait", "--api", killed.url.partition("/v1")[0], cwd=tmp_path).stdout.split()[1]
+        run = command("run", "hello", "--wait", "--api", killed.url.partition("/v1")[0], cwd=place).stdout.split()[1]
         ours = [one for one in killed.descendants() if "ordinaut_" in " ".join(one.cmdline())]
         assert len(ours) == 4
         valkey = killed.child("valkey-server")
         killed.process.kill()
         assert killed.end() == -signal.SIGKILL
         until(lambda: gone(ours), what="the end of the processes of the killed session")
-    with dev(manifests, "--once", "hello", cwd=tmp_path) as second:
+    with dev(manifests, "--once", "hello", cwd=place) as second:
         assert second.end() == 0, second.text
         assert second.lines[-1].endswith(" Succeeded")
         assert gone([valkey])
-    with dev(manifests, cwd=tmp_path) as third:
+    with dev(manifests, cwd=place) as third:
         third.until_says(PROMPT)
         assert third.get(f"runs/{run}").json()["status"]["phase"] == "Succeeded"
 
 
-def test_a_process_that_can_not_start_ends_the_session_with_its_last_words(manifests: Path, tmp_path: Path) -> None:
-    with dev(manifests, cwd=tmp_path, ORDINAUT_WORKER_SLOTS="0") as broken:
+def test_a_process_that_can_not_start_ends_the_session_with_its_last_words(manifests: Path, place: Path) -> None:
+    with dev(manifests, cwd=place, ORDINAUT_WORKER_SLOTS="0") as broken:
         assert broken.end() == 1, broken.text
-        assert "worker-1 ended 3 times right after its start:" in broken.text
+        assert re.search("^worker-[12] ended 3 times right after its start:$", broken.text, re.MULTILINE)
         assert "ORDINAUT_WORKER_SLOTS" in broken.lines[-1]
         assert "Traceback" not in broken.text
 
 
-def test_a_task_that_can_not_run_is_told_with_the_reason(manifests: Path, tmp_path: Path) -> None:
+def test_a_task_that_can_not_run_is_told_with_the_reason(manifests: Path, place: Path) -> None:
     (manifests / "hello.yaml").write_text(HELLO.replace("std.log", "missing"), encoding="utf-8")
-    with dev(manifests, "--once", "hello", cwd=tmp_path) as lacking:
+    with dev(manifests, "--once", "hello", cwd=place) as lacking:
         assert lacking.end() == 1, lacking.text
-        assert lacking.lines[-1].startswith("task hello cannot run: ToolNotFound")
+        assert "task hello cannot run: ToolNotFound" in lacking.lines[-1]
 
 
-def test_one_folder_serves_one_session(manifests: Path, tmp_path: Path) -> None:
-    with dev(manifests, cwd=tmp_path) as first:
-        until(lambda: (tmp_path / ".ordinaut" / "lock").exists(), what="the lock")
-        until(lambda: (tmp_path / ".ordinaut" / "lock").read_text(), what="the owner in the lock")
-        second = command("dev", manifests, "--port", str(free_port()), cwd=tmp_path)
+def test_one_folder_serves_one_session(manifests: Path, place: Path) -> None:
+    with dev(manifests, cwd=place) as first:
+        lock = place / ".ordinaut" / "lock"
+        until(lambda: lock.exists() and lock.read_text(), what="the owner in the lock")
+        second = command("dev", manifests, "--port", str(free_port()), cwd=place)
         assert second.returncode == 1
         assert f"process {first.process.pid}" in second.stderr
         assert "--data" in second.stderr
 
 
-def test_wrong_options_are_refused_before_anything_starts(manifests: Path, tmp_path: Path) -> None:
+def test_wrong_options_are_refused_before_anything_starts(manifests: Path, place: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -120,9 +121,9 @@ def test_wrong_options_are_refused_before_anything_starts(manifests: Path, tmp_p
             (["--run", "a", "--once", "b"], "--run and --once exclude each other"),
             (["--data", str(manifests / "hello.yaml")], "--data: "),
         ):
-            refused = command("dev", manifests, *arguments, cwd=tmp_path)
+            refused = command("dev", manifests, *arguments, cwd=place)
             assert (refused.returncode, refused.stdout) == (2, "")
             assert words in refused.stderr
             assert len(refused.stderr.splitlines()) == 1
-    assert command("dev", tmp_path / "nowhere", cwd=tmp_path).returncode == 2
-    assert not (tmp_path / ".ordinaut" / "postgres").exists()
+    assert command("dev", place / "nowhere", cwd=place).returncode == 2
+    assert not (place / ".ordinaut" / "postgres").exists()

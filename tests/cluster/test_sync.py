@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 
@@ -60,10 +61,9 @@ async def delete(control_plane: ControlPlane, namespace: str, name: str) -> None
 
 
 async def edit(control_plane: ControlPlane, namespace: str, name: str, *, uses: str) -> None:
-    path = path_of("Task", namespace=namespace, name=name)
-    found = await call(control_plane, "GET", path)
-    found["spec"]["pipelineRef"]["name"] = uses
-    await call(control_plane, "PUT", path, found)
+    patch = json.dumps({"spec": {"pipelineRef": {"name": uses}}})
+    arguments = ("patch", "task.ordinaut.io", name, f"--namespace={namespace}", "--type=merge", f"--patch={patch}")
+    await asyncio.to_thread(control_plane.kubectl, *arguments)
 
 
 async def references(pool: Pool, namespace: str) -> dict[str, str]:

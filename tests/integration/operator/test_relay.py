@@ -42,7 +42,8 @@ def happened(run: str, type_: str, **data: Any) -> dict[str, Any]:
 async def entries(client: Redis) -> list[dict[str, Any]]:
     """Return the fields of all entries of the stream, the event parsed."""
     found = []
-    for _, fields in await client.xrange(stream.STREAM):
+    kept: Any = await client.xrange(stream.STREAM)
+    for _, fields in kept:
         entry = {key.decode(): value.decode() for key, value in fields.items()}
         found.append({**entry, "event": orjson.loads(entry["event"])})
     return found

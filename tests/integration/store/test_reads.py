@@ -163,8 +163,8 @@ async def test_steps_are_listed_in_their_order(pool: Pool) -> None:
     async with pool.connection() as connection:
         (run_id,) = await make_runs(connection, await make_task(connection))
         (leased,) = await lease(connection)
-        results = [step(2, StepPhase.FAILED), step(0, StepPhase.SUCCEEDED, b'{"n":[1,null]}'), step(1, StepPhase.SKIPPED)]
-        await end(connection, leased, RunPhase.FAILED, *results)
+        good = step(0, StepPhase.SUCCEEDED, b'{"n":[1,null]}')
+        await end(connection, leased, RunPhase.FAILED, step(2, StepPhase.FAILED), good, step(1, StepPhase.SKIPPED))
 
         assert [(one.step_id, one.phase, one.output) for one in await runs.steps(connection, run_id=run_id)] == [
             ("s0", "Succeeded", {"n": [1, None]}),

@@ -1,0 +1,153 @@
+"""What becomes of a task's due times: a pure decision over the claimed row."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ordinaut.states import FireOutcome, SkipReason
+from ordinaut.store.clock import DueTask
+from ordinaut_operator.fire import CHUNK, Verdict, decide
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+REVISION = b"\x01" * 32
+
+
+def due(minutes: float = 1, *, busy: bool = False, revision: bytes | None = REVISION, **spec: Any) -> DueTask:
+    """Return a minutely task that is looked at a second after noon, the first time for so many minutes."""
+    now = NOON + timedelta(seconds=1)
+    evaluated = NOON - minutes * MINUTE
+    return DueTask(
+        task_id=7,
+        evaluated_at=evaluated,
+        as_of=None,
+        kept=0,
+        next_fire_at=evaluated + MINUTE,
+        namespace="default",
+        name="t",
+        spec={"schedules": [{"cron": "* * * * *"}], **spec},
+        params={"city": "Chisinau"},
+        anchor=NOON - timedelta(days=9),
+        revision=revision,
+        busy=busy,
+        now=now,
+    )
+
+
+def story(verdict: Verdict) -> list[str]:
+    """Return what became of each time, oldest first."""
+    return [fire.reason.value if fire.reason else fire.outcome.value for fire in verdict.fires]
+
+
+def test_a_time_that_has_come_gets_a_run_that_pins_what_the_task_has_now() -> None:
+    verdict = decide(due(priority=9))
+
+    (fire,) = verdict.fires
+    (run,) = verdict.runs
+    assert (fire.task_id, fire.scheduled_at, fire.outcome, fire.run_id) == (7, NOON, FireOutcome.FIRED, run.run_id)
+    assert (run.task_id, run.namespace, run.scheduled_at) == (7, "default", NOON)
+    assert (run.revision, run.params, run.priority, run.exclusive) == (REVISION, {"city": "Chisinau"}, 9, False)
+    assert verdict.advance.next_fire_at == NOON + MINUTE
+    assert verdict.advance.evaluated_at == NOON + timedelta(seconds=1)
+
+
+ALL = {"policy": "All"}
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        # Catching up: by default the newest of what was missed.
+        (due(4), ["Coalesced", "Coalesced", "Coalesced", "Fired"]),
+        (due(4, catchUp={"policy": "Latest"}), ["Coalesced", "Coalesced", "Coalesced", "Fired"]),
+        (due(4, catchUp=ALL), ["Fired"] * 4),
+        (due(4, catchUp={"policy": "All", "max": 2}), ["Fired", "Fired", "CatchUpLimit", "CatchUpLimit"]),
+        (due(4, catchUp={"policy": "None"}), ["NotCaughtUp", "NotCaughtUp", "NotCaughtUp", "Fired"]),
+        # What is too old to start does not start, whatever the policy.
+        (due(4, catchUp=ALL, startingDeadlineSeconds=90), ["DeadlineExceeded", "DeadlineExceeded", "Fired", "Fired"]),
+        (due(1, startingDeadlineSeconds=0), ["DeadlineExceeded"]),
+        # A task that can't run skips its times instead of keeping them for later.
+        (due(3, revision=None), ["Coalesced", "Coalesced", "NotReady"]),
+        (due(3, revision=None, catchUp=ALL), ["NotReady"] * 3),
+        # One run at a time: with one under way nothing fires, else the first does.
+        (due(3, busy=True, concurrencyPolicy="Forbid", catchUp=ALL), ["StillRunning"] * 3),
+        (due(3, busy=False, concurrencyPolicy="Forbid", catchUp=ALL), ["Fired", "StillRunning", "StillRunning"]),
+        (due(3, busy=True, concurrencyPolicy="Forbid"), ["Coalesced", "Coalesced", "StillRunning"]),
+        (due(1, busy=True, concurrencyPolicy="Forbid", revision=None), ["NotReady"]),
+        # The others fire whether or not a run is under way.
+        (due(2, busy=True, catchUp=ALL), ["Fired", "Fired"]),
+        (due(2, busy=True, concurrencyPolicy="Allow", catchUp=ALL), ["Fired", "Fired"]),
+        (due(2, busy=True, concurrencyPolicy="Replace", catchUp=ALL), ["Fired", "Fired"]),
+    ],
+)
+def test_each_time_fires_or_is_skipped_with_its_reason(task: DueTask, expected: list[str]) -> None:
+    verdict = decide(task)
+
+    assert story(verdict) == expected
+    assert [fire.scheduled_at for fire in verdict.fires] == [NOON - n * MINUTE for n in range(len(expected))][::-1]
+    fired = [fire for fire in verdict.fires if fire.outcome is FireOutcome.FIRED]
+    assert [(run.run_id, run.scheduled_at) for run in verdict.runs] == [(one.run_id, one.scheduled_at) for one in fired]
+
+
+@pytest.mark.parametrize(("policy", "exclusive"), [("Allow", False), ("Forbid", True), ("Replace", True)])
+def test_runs_of_tasks_that_allow_one_are_marked(policy: str, exclusive: bool) -> None:
+    assert [run.exclusive for run in decide(due(concurrencyPolicy=policy)).runs] == [exclusive]
+
+
+def test_runs_of_one_decision_are_listed_in_the_order_of_their_times() -> None:
+    keys = [run.run_id for run in decide(due(50, catchUp=ALL)).runs]
+
+    assert keys == sorted(keys)
+
+
+def test_a_long_backlog_is_decided_in_parts_as_of_when_it_was_found() -> None:
+    task = due(250, catchUp={"policy": "All", "max": 150})
+    outcomes: list[str] = []
+    parts = 0
+    while True:
+        verdict = decide(task)
+        outcomes += story(verdict)
+        parts += 1
+        advance = verdict.advance
+        if advance.as_of is None:
+            break
+        assert len(verdict.fires) == CHUNK
+        assert advance.next_fire_at is not None
+        # The next part is decided later, about the same backlog.
+        task = replace(
+            task,
+            evaluated_at=advance.evaluated_at,
+            as_of=advance.as_of,
+            kept=advance.kept,
+            next_fire_at=advance.next_fire_at,
+            now=task.now + timedelta(seconds=5),
+        )
+
+    assert parts == 3
+    assert outcomes == ["Fired"] * 150 + [SkipReason.CATCH_UP_LIMIT.value] * 100
+    assert advance.next_fire_at == NOON + MINUTE
+
+
+def test_a_task_whose_last_time_was_this_one_sleeps() -> None:
+    once = due(schedules=[{"at": "2026-03-02T12:00:00"}])
+
+    verdict = decide(once)
+
+    assert story(verdict) == ["Fired"]
+    assert verdict.advance.next_fire_at is None
+
+
+def test_a_clock_that_was_set_back_fires_nothing_twice() -> None:
+    task = due()
+    again = replace(task, evaluated_at=task.now + MINUTE)
+
+    verdict = decide(again)
+
+    assert verdict.fires == []
+    assert verdict.advance.evaluated_at >= again.evaluated_at
+
+
+def test_the_default_priority_is_in_the_middle() -> None:
+    assert [run.priority for run in decide(due()).runs] == [5]
