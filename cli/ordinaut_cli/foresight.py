@@ -15,6 +15,8 @@ def coming(names: Sequence[str], *, namespace: str, count: int) -> dict[str, lis
     now = times.now()
     found = {}
     for document in files.load(names):
+        if files.is_foreign(document):
+            continue
         try:
             resource = examine.check(files.content(document, namespace=namespace))
         except Invalid as invalid:

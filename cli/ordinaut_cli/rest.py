@@ -6,11 +6,13 @@ Every command that needs the API opens one :class:`Rest` for the time it runs.
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import httpx
 
 import ordinaut
 from ordinaut_cli.errors import FAILED, WRONG_INPUT, CommandError
+from ordinaut_cli.options import DEFAULT_API
 
 TIMEOUT: Final = 15.0
 """Seconds; the API answers within milliseconds or says itself that the database is away."""
@@ -34,20 +36,14 @@ class Rest:
     """The API at one URL, in one namespace."""
 
     def __init__(self, url: str, *, namespace: str) -> None:
-        self.url = url.rstrip("/")
-        self._namespace = namespace
-        try:
-            # Through no proxy: the API listens on this machine only.
-            self._http = httpx.Client(
-                base_url=f"{self.url}/v1/namespaces/{namespace}/",
-                timeout=TIMEOUT,
-                trust_env=False,
-                headers={"User-Agent": f"ordinaut/{ordinaut.__version__}"},
-            )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise CommandError(
-                f"--api: {url}: {error}; write a URL such as http://127.0.0.1:8080", exit_code=WRONG_INPUT
-            ) from None
+        self.url = checked_url(url)
+        # Through no proxy: the API listens on this machine only.
+        self._http = httpx.Client(
+            base_url=f"{self.url}/v1/namespaces/{quote(namespace, safe='')}/",
+            timeout=TIMEOUT,
+            trust_env=False,
+            headers={"User-Agent": f"ordinaut/{ordinaut.__version__}"},
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -101,6 +97,17 @@ class Rest:
         if response.is_success:
             return body
         raise RefusedError(response.status_code, body)
+
+
+def checked_url(url: str) -> str:
+    """Return a URL without a final slash, or end the command because it is none."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.scheme in {"http", "https"} and parsed.host:
+        return url.rstrip("/")
+    raise CommandError(f"--api: {url}: not a URL; write one such as {DEFAULT_API}", exit_code=WRONG_INPUT)
 
 
 def _given(query: Mapping[str, object]) -> dict[str, str]:

@@ -25,7 +25,8 @@ from ordinaut.probes import Readiness
 from ordinaut.resources.manifest import API_VERSION
 from ordinaut.store.declared import Key, Kind
 
-PLURALS: Final[Mapping[Kind, str]] = {"Task": "tasks", "Pipeline": "pipelines", "Tool": "tools"}
+PLURALS: Final[Mapping[Kind, str]] = {"Tool": "tools", "Pipeline": "pipelines", "Task": "tasks"}
+"""In the order of :data:`ordinaut.store.declared.KINDS`: what others refer to first."""
 
 Login = Callable[[], kopf.ConnectionInfo]
 """Finds out where the API server is and who we are there; called again when the server no longer knows us."""

@@ -94,7 +94,9 @@ async def attempt(
         if step.condition is not None and not is_true(step.condition.evaluate(scope)):
             return outcome(StepPhase.SKIPPED)
         tool = await toolbox.get(namespace=work.namespace, name=step.uses)
-        allowed = min(filter(None, (step.timeout or tool.timeout or limits.step_timeout, remaining)))
+        allowed = step.timeout or tool.timeout or limits.step_timeout
+        if remaining is not None:
+            allowed = min(allowed, remaining)
         output = await _call(step, tool, work=work, scope=scope, allowed=allowed)
         return outcome(StepPhase.SUCCEEDED, output=output, encoded=encode(output, limit=limits.max_output_bytes))
     except _TookTooLong as late:

@@ -81,8 +81,11 @@ class Heartbeat:
                 self._stop.wait(RETRY)
 
     async def _beat_until_stopped(self, connection: Connection) -> None:
-        # Waiting blocks this thread's loop on purpose: nothing else runs on it.
-        while not self._stop.wait(self._lease.total_seconds() / BEATS_PER_LEASE):
+        # The first beat comes at once: the connection may have been away for a while. Waiting blocks this thread's
+        # loop on purpose: nothing else runs on it.
+        pause = 0.0
+        while not self._stop.wait(pause):
+            pause = self._lease.total_seconds() / BEATS_PER_LEASE
             held = self._holdings()
             if held.leases:
                 kept = await work.heartbeat(connection, worker=self._worker, leases=held.leases, ttl=self._lease)

@@ -6,6 +6,7 @@ thread, prolongs what is here. A lease that was lost is dropped as a whole, with
 """
 
 import asyncio
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
@@ -22,26 +23,27 @@ class Holdings:
 
 
 class Holding:
-    """The leases and runs of one worker. Changed in the event loop only; :meth:`view` may be called anywhere."""
+    """The leases and runs of one worker. Changed in the event loop only; :meth:`view` may be called in any thread."""
 
     def __init__(self) -> None:
         self._leases: dict[int, set[int]] = {}
-        self._tasks: dict[UUID, tuple[LeasedWork, asyncio.Task[None]]] = {}
-        self._view = Holdings((), ())
+        self._tasks: dict[int, tuple[LeasedWork, asyncio.Task[None]]] = {}
+        """By item: a worker that lost a lease may hold the same run again before the first task of it has ended."""
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def add(self, work: LeasedWork, task: asyncio.Task[None]) -> None:
         """Hold a leased run and the task that carries it out."""
-        self._leases.setdefault(work.lease_id, set()).add(work.id)
-        self._tasks[work.run_id] = (work, task)
-        self._refresh()
+        with self._lock:
+            self._leases.setdefault(work.lease_id, set()).add(work.id)
+            self._tasks[work.id] = (work, task)
 
     def finished(self, work: LeasedWork) -> None:
         """Forget a run whose task has ended."""
-        self._tasks.pop(work.run_id, None)
-        self._refresh()
+        with self._lock:
+            self._tasks.pop(work.id, None)
 
     def emptied_by(self, settlements: Iterable[Settlement]) -> list[int]:
         """Return the leases that hold nothing more once these settlements are committed."""
@@ -53,26 +55,27 @@ class Holding:
 
     def left(self, settlements: Iterable[Settlement]) -> None:
         """Forget items that are no longer under their lease."""
-        for one in settlements:
-            if one.leaves_lease:
-                self._discard(one.work.lease_id, one.work.id)
-        self._refresh()
+        with self._lock:
+            for one in settlements:
+                if one.leaves_lease:
+                    self._discard(one.work.lease_id, one.work.id)
 
     def lost(self, leases: Iterable[int]) -> None:
         """Drop leases that somebody else has taken, and cancel their tasks."""
         gone = set(leases) & self._leases.keys()
-        for lease in gone:
-            del self._leases[lease]
+        with self._lock:
+            for lease in gone:
+                del self._leases[lease]
         for work, task in self._tasks.values():
             if work.lease_id in gone:
                 task.cancel()
-        self._refresh()
 
     def stop(self, runs: Iterable[UUID]) -> None:
         """Cancel the tasks of runs that somebody else has ended."""
-        for run in runs:
-            if held := self._tasks.get(run):
-                held[1].cancel()
+        ended = set(runs)
+        for work, task in self._tasks.values():
+            if work.run_id in ended:
+                task.cancel()
 
     def holds(self, work: LeasedWork) -> bool:
         """Tell whether an item is still under its lease, as far as this worker knows."""
@@ -84,7 +87,8 @@ class Holding:
 
     def view(self) -> Holdings:
         """Return what is held now."""
-        return self._view
+        with self._lock:
+            return Holdings(tuple(self._leases), tuple(work.run_id for work, _ in self._tasks.values()))
 
     def _discard(self, lease: int, item: int) -> None:
         items = self._leases.get(lease)
@@ -92,6 +96,3 @@ class Holding:
             items.discard(item)
             if not items:
                 del self._leases[lease]
-
-    def _refresh(self) -> None:
-        self._view = Holdings(tuple(self._leases), tuple(self._tasks))

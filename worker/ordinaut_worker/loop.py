@@ -8,7 +8,9 @@ leasing, lets tasks finish within the grace, and gives back the rest.
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -60,6 +62,7 @@ class WorkLoop:
         self._carry_out = carry_out
         self._readiness = readiness
         self._draining = False
+        self._left = asyncio.Event()
         self._wake = asyncio.Event()
         self._position = START
         metrics.SLOTS.set(slots)
@@ -71,20 +74,27 @@ class WorkLoop:
 
     async def run(self) -> None:
         """Lease and start runs until :meth:`drain` is called or the task is cancelled."""
-        while not self._draining:
-            self._wake.clear()
-            if self._free > 0 and await self._fill():
-                continue
-            await self._pause()
+        try:
+            while not self._draining:
+                self._wake.clear()
+                if self._free > 0 and await self._fill():
+                    continue
+                await self._pause()
+        finally:
+            self._left.set()
 
     async def drain(self, *, grace: timedelta) -> None:
         """Stop leasing, wait for the runs under way, and give back those that do not end within ``grace``."""
         self._draining = True
         self._wake.set()
+        ends = monotonic() + grace.total_seconds()
+        # What it is just leasing is ours, too.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._left.wait(), max(grace.total_seconds(), RELEASE_TIME))
         tasks = [task for _, task in self._holding.tasks()]
         log.info("draining", runs=len(tasks), grace_seconds=grace.total_seconds())
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace.total_seconds())
+            _, late = await asyncio.wait(tasks, timeout=max(0.0, ends - monotonic()))
             for task in late:
                 task.cancel()
             if late:

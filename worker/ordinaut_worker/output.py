@@ -1,8 +1,13 @@
 """What a tool may answer: JSON that PostgreSQL can keep, of a bounded size."""
 
+import re
+
 import orjson
 
 from ordinaut.errors import Permanent
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""The escape of a NUL character, and not a backslash that is followed by the letters."""
 
 
 def encode(value: object, *, limit: int) -> bytes:
@@ -20,6 +25,6 @@ def encode(value: object, *, limit: int) -> bytes:
         raise Permanent(
             f"the output has {len(encoded)} bytes, more than the {limit} allowed; return a reference to it instead"
         )
-    if b"\\u0000" in encoded:
+    if _NUL.search(encoded):
         raise Permanent("the output holds a NUL character, which can't be kept; remove it in the tool")
     return encoded

@@ -9,6 +9,7 @@ for as long as PostgreSQL is away; whether they still count is decided by the fe
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import psycopg
 
@@ -18,6 +19,7 @@ from ordinaut.states import RunPhase
 from ordinaut.store import work
 from ordinaut.store.pool import Pool
 from ordinaut.store.work import RunResult, Settlement
+from ordinaut_worker import announce
 from ordinaut_worker.holding import Holding
 
 MAX_BATCH = 500
@@ -47,13 +49,30 @@ class Settler:
         """Commit what gathers, until cancelled."""
         while True:
             await self._something.wait()
-            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            batch = self._next_batch()
             if not self._waiting:
                 self._something.clear()
             committed = await self._commit([settlement for settlement, _ in batch])
             for settlement, future in batch:
                 if not future.done():
                     future.set_result(settlement.work.run_id in committed)
+
+    def _next_batch(self) -> list[tuple[Settlement, asyncio.Future[bool]]]:
+        """
+        Take the oldest settlement of each run, up to the size of a batch.
+
+        A run that is given back while a result of it still waits has two: the second counts only if the first leaves
+        the run under its lease.
+        """
+        taken: dict[UUID, tuple[Settlement, asyncio.Future[bool]]] = {}
+        later = []
+        for one in self._waiting:
+            if len(taken) < MAX_BATCH and one[0].work.run_id not in taken:
+                taken[one[0].work.run_id] = one
+            else:
+                later.append(one)
+        self._waiting = later
+        return list(taken.values())
 
     async def _commit(self, batch: Sequence[Settlement]) -> set[object]:
         """Commit a batch, whatever it takes; return the runs whose settlement is in."""
@@ -89,5 +108,6 @@ class Settler:
         if one.run is not None and one.run.reason == "ResultRefused":
             return set()
         refused = RunResult(RunPhase.FAILED, reason="ResultRefused", error=f"the database refused the result: {error}")
-        await self._commit([replace(one, steps=(), run=refused, release=False)])
+        said = announce.events(one.work, steps=(), run=refused)
+        await self._commit([replace(one, steps=(), run=refused, release=False, events=said)])
         return set()

