@@ -6,6 +6,7 @@ used, so that ``kubectl get`` and ``ordinaut get`` tell the same.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -85,7 +86,7 @@ def _scheduled(row: TaskRow) -> schemas.Condition:
     if row.next_fire_at is not None:
         reason, message = "Scheduled", "the schedules will fire again"
     elif row.invalid is not None:
-        reason, message = "Invalid", "the spec can't be used; see Ready"
+        reason, message = "InvalidSpec", "the spec can't be used; see Ready"
     elif row.spec.get("suspend"):
         reason, message = "Suspended", "spec.suspend is true"
     elif not row.spec.get("schedules"):
@@ -140,7 +141,7 @@ def _declared_metadata(row: DeclaredRow) -> schemas.Metadata:
 
 def _declared_status(row: DeclaredRow, ready: bool, reason: str, message: str) -> schemas.DeclaredStatus:
     if row.invalid is not None:
-        ready, reason, message = False, "Invalid", row.invalid
+        ready, reason, message = False, "InvalidSpec", row.invalid
     condition = _condition("Ready", ready, reason, message, generation=row.generation)
     return schemas.DeclaredStatus(observed_generation=row.generation, conditions=[condition])
 
@@ -159,6 +160,11 @@ def fire(row: FireRow) -> schemas.Fire:
         run=None if row.run_id is None else str(row.run_id),
         decided_at=row.decided_at,
     )
+
+
+def listed_run(row: RunRow) -> schemas.Run:
+    """Return a run as part of a list: without its output, of which a page may hold hundreds of large ones."""
+    return run(replace(row, output=None))
 
 
 def run(row: RunRow, *, steps: Sequence[schemas.StepView] | None = None) -> schemas.Run:

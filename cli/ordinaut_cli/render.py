@@ -1,12 +1,9 @@
 """
 Printing: tables for people, JSON and YAML for programs.
 
-Tables are plain columns as kubectl's. On a terminal phases have colours and long cells are cut; into a pipe
-everything is written in full and without colours.
+Tables are plain columns as kubectl's, never cut. On a terminal phases have colours.
 """
 
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,7 +18,7 @@ from rich.text import Text
 from ordinaut_cli.options import OutputFormat
 
 WIDE: Final = 10_000
-"""Columns of a pipe: wide enough for nothing to be cut."""
+"""Columns, more than anything needs: a terminal wraps long lines by itself, and the id of a run must be whole."""
 
 STYLES: Final = {
     "Succeeded": "green",
@@ -45,9 +42,7 @@ STYLES: Final = {
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console for the stream as it is now."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=True)
+    return Console(stderr=stderr, width=WIDE, highlight=False, soft_wrap=True)
 
 
 def phase(name: str | None) -> Text:

@@ -130,7 +130,7 @@ def steps(run: Object, *, now: datetime) -> Table:
     )  # fmt: skip
 
 
-MAX_RESULT: Final = 72
+MAX_RESULT: Final = 40
 """Characters of a result in a table; `-o json` has all of it."""
 
 

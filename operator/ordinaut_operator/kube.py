@@ -36,6 +36,7 @@ NEED: Final = "kubernetes"
 
 _PAGE: Final = 250
 _METADATA_PAGE: Final = 500
+_SILENT: Final = "the API server does not answer"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
@@ -125,7 +126,7 @@ class Kube:
                     method, path, params=params, data=data, headers=headers, timeout=limit
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._unavailable(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+            raise self._unavailable(f"{_SILENT}: {type(error).__name__} {error}".strip()) from error
         return self._decoded(status, answer)
 
     async def metadata(self, kind: Kind, *, namespace: str | None = None) -> AsyncIterator[Sequence[dict[str, Any]]]:
@@ -196,9 +197,12 @@ class Kube:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            info = self._log_in()
+            try:
+                info = self._log_in()
+                self._session = session_for(info, base_url=info.server)
+            except (Unavailable, ValueError) as error:
+                raise self._unavailable(str(error)) from error
             self._namespace = info.default_namespace
-            self._session = session_for(info, base_url=info.server)
         return self._session
 
     async def _close(self) -> None:
@@ -208,17 +212,21 @@ class Kube:
 
     def _decoded(self, status: int, answer: bytes) -> Any:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise self._unavailable(f"{status} {_message(answer)}")
+            raise self._unavailable(f"{_SILENT}: {status} {_message(answer)}")
+        try:
+            decoded = orjson.loads(answer) if status < HTTPStatus.MULTIPLE_CHOICES else None
+        except orjson.JSONDecodeError:
+            raise self._unavailable(f"{_SILENT}, but something else does: {_message(answer)}") from None
         if self._readiness is not None:
             self._readiness.met(NEED)
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             raise Refused(f"{status} {_message(answer)}", status=status)
-        return orjson.loads(answer)
+        return decoded
 
     def _unavailable(self, why: str) -> Unavailable:
         if self._readiness is not None:
-            self._readiness.missing(NEED, why=f"the API server does not answer: {why}")
-        return Unavailable(f"the API server does not answer: {why}")
+            self._readiness.missing(NEED, why=why)
+        return Unavailable(why)
 
 
 def session_for(

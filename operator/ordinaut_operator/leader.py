@@ -26,6 +26,7 @@ from typing import Any, Final
 from ordinaut import metrics
 from ordinaut.logging import get_logger
 from ordinaut_operator.kube import Kube, Refused, Unavailable
+from ordinaut_operator.supervision import Backoff, keep_going
 
 log = get_logger(__name__)
 
@@ -147,15 +148,18 @@ class Elector:
     async def run(self) -> None:
         """Take part in the election until cancelled, then release the lease."""
         try:
-            while True:
-                await self.round()
-                # Replicas that start together must not ask in step for ever.
-                await asyncio.sleep(self._retry_period * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
+            await keep_going("lease", self._campaign, backoff=Backoff(first=self._retry_period, cap=self._retry_period))
         finally:
             await self._release()
 
+    async def _campaign(self) -> None:
+        while True:
+            await self.round()
+            # Replicas that start together must not ask in step for ever.
+            await asyncio.sleep(self._retry_period * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
+
     async def round(self) -> None:
-        """Renew the lease, or look whether it is free and take it."""
+        """Take one turn: renew the lease, or look whether it is free and take it."""
         led = self._won.is_set()
         began = self._clock()
         # While leading, a request that hangs must leave time for another try before the deadline.
@@ -173,6 +177,7 @@ class Elector:
                 why = "lease refused; the operator's role needs get, create and update of leases"
                 log.error(why, error=str(error))  # noqa: TRY400 - the traceback says nothing more
         if led and not self.leading:
+            log.warning("not leading any more: this replica writes no status", identity=self.identity)
             self._resign()
 
     async def _observe(self, *, timeout: float) -> None:  # noqa: ASYNC109 - it is the request's
@@ -209,7 +214,6 @@ class Elector:
         self._leads_until = float("-inf")
         self._won.clear()
         metrics.LEADER.set(0)
-        log.warning("not leading any more: this replica writes no status", identity=self.identity)
 
     async def _release(self) -> None:
         """Leave the lease to the others at once, if it is ours."""
@@ -220,3 +224,4 @@ class Elector:
             free = replace(self._sight.record, holder="", duration=1)
             with contextlib.suppress(Unavailable, Refused):
                 await self._write(free, timeout=_RELEASE_TIMEOUT)
+                log.info("lease released", identity=self.identity)

@@ -13,8 +13,8 @@ from ordinaut.events.envelope import expand
 from ordinaut.store import events
 from ordinaut.store.pool import Pool
 
-BATCH = 500
-"""Outbox rows, each the events of one transaction, moved at once."""
+BATCH = 32
+"""Outbox rows moved at once; a busy worker's row holds a thousand events, so more would take too much memory."""
 
 
 async def relay(pool: Pool, redis: Redis, *, max_length: int) -> int:

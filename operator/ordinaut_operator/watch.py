@@ -9,6 +9,7 @@ After an API server was restarted kopf lists, hands on what exists and never mis
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +117,7 @@ class _Life:
         self._stop = stop
         self._over = False
         self._pauses = Backoff(first=1.0, cap=30.0)
-        self._rejected: kopf.ConnectionInfo | None = None
+        self._latest: kopf.ConnectionInfo | None = None
         self._listing: set[str] = set()
         self._troubles = {
             path_of(kind, namespace=namespace): "not listed yet"
@@ -169,12 +170,12 @@ class _Life:
     async def _open_session(self) -> kopf.AiohttpSession:
         """Log in; kopf asks again when the API server has answered 401, at once and without end."""
         info = self._watch._log_in()
-        if info == self._rejected:
+        if info == self._latest:
             await asyncio.sleep(self._pauses.next())
             info = self._watch._log_in()
         else:
             self._pauses.reset()
-        self._rejected = info
+        self._latest = info
         trace = aiohttp.TraceConfig()
         trace.on_request_end.append(self._answered)
         trace.on_request_exception.append(self._failed)
@@ -223,8 +224,9 @@ class _Life:
 
     def _tell(self, listener: Callable[..., None], *arguments: Any) -> None:
         """Call something in the operator's loop, unless that or this life is over."""
-        if not self._over and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(listener, *arguments)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            if not self._over:
+                self._loop.call_soon_threadsafe(listener, *arguments)
 
 
 def _is_watch(url: URL) -> bool:

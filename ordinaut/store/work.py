@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 
 from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store import events, status
@@ -36,9 +36,13 @@ class Item:
     started_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class LeasedWork:
-    """A delivery under a lease, with what the worker needs of its run. ``started_at`` is None on the very first one."""
+class LeasedWork(NamedTuple):
+    """
+    A delivery under a lease, with what the worker needs of its run. ``started_at`` is None on the very first one.
+
+    The fields are the columns of ``lease_work``, in their order; ``run`` is the run's key as text. A tuple, since there
+    may be thousands a second.
+    """
 
     lease_id: int
     leased_at: datetime
@@ -57,6 +61,7 @@ class LeasedWork:
     scheduled_at: datetime | None
     created_at: datetime
     params: Json
+    run: str
 
     @property
     def item(self) -> Item:
@@ -149,7 +154,7 @@ async def lease(
     connection: Connection, *, worker: str, limit: int, ttl: timedelta, queue: int = 0, after: Position = START
 ) -> list[LeasedWork]:
     """Lease up to ``limit`` claimable runs into one lease row, most urgent first; empty when there are none."""
-    cursor = connection.cursor(row_factory=class_row(LeasedWork))
+    cursor = connection.cursor(row_factory=args_row(LeasedWork))
     await cursor.execute(
         SQL["lease_work"],
         {

@@ -91,14 +91,18 @@ async def operating(
     resync_every: float = 300.0,
     grace: float = 10.0,
     sweep_every: float = 300.0,
+    writes_status: bool = True,
+    log_in: Login | None = None,
 ) -> AsyncIterator[Operator]:
-    """Run an operator for some namespaces as long as the context lasts; the Lease is in the first of them."""
-    readiness, statuses, log_in = Readiness(), Statuses(), log_in_with(kubeconfig)
+    """Run an operator for some namespaces, or all, as long as the context lasts; the Lease is in the first of them."""
+    readiness, statuses, log_in = Readiness(), Statuses(), log_in or log_in_with(kubeconfig)
     async with (
         open_pool(database, application="operator", size=6) as pool,
         Kube(log_in=log_in, readiness=readiness, timeout=5) as kube,
     ):
-        elector = Elector(kube=kube, namespace=namespaces[0], duration=6, renew_deadline=4, retry_period=0.5)
+        elector = Elector(
+            kube=kube, namespace=next(iter(namespaces), None), duration=6, renew_deadline=4, retry_period=0.5
+        )
         source = KubernetesSource(
             pool=pool,
             kube=kube,
@@ -119,7 +123,8 @@ async def operating(
             spacing=0.5,
             sweep_every=sweep_every,
         )
-        running = [asyncio.create_task(one.run()) for one in (elector, source, writer)]
+        parts = (elector, source, writer) if writes_status else (source,)
+        running = [asyncio.create_task(one.run()) for one in parts]
         try:
             yield Operator(readiness, elector, pool)
         finally:

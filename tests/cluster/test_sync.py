@@ -5,9 +5,12 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
+import httpx
 import pytest
 
+from ordinaut.resources.manifest import API_VERSION
 from ordinaut.store.pool import Pool
 from ordinaut_operator import kube, watch
 from ordinaut_operator.kube import path_of
@@ -217,6 +220,43 @@ async def test_an_api_server_that_hangs_is_told_and_nothing_is_lost(
         await asyncio.wait_for(operator.elector.won(), 20)
 
 
+async def test_a_token_that_has_changed_is_read_anew(
+    control_plane: ControlPlane, proxy: FaultProxy, namespace: str, database: str, pool: Pool
+) -> None:
+    await asyncio.to_thread(operating.allow, control_plane, "operator", namespace)
+    first = operating.log_in_with(await asyncio.to_thread(proxy.kubeconfig_for, "operator", namespace))()
+    # A token that is bound to a Secret is valid as long as that exists.
+    secrets = f"/api/v1/namespaces/{namespace}/secrets"
+    secret = await call(control_plane, "POST", secrets, {"metadata": {"name": "bound"}})
+    bound = {"apiVersion": "v1", "kind": "Secret", "name": "bound", "uid": secret["metadata"]["uid"]}
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/operator/token"
+    short = (await call(control_plane, "POST", path, {"spec": {"boundObjectRef": bound}}))["status"]["token"]
+    logins = [replace(first, token=short)]
+    async with operating.operating(
+        control_plane.kubeconfig, database, [namespace], log_in=lambda: logins[-1]
+    ) as operator:
+        await eventually(lambda: is_ready(operator))
+        await operator.elector.won()
+        logins.append(first)
+        await call(control_plane, "DELETE", f"{secrets}/bound")
+
+        async def refused() -> bool:
+            return await asyncio.to_thread(whoami, proxy, control_plane, short) == 401
+
+        await eventually(refused, within=30)
+        await asyncio.to_thread(proxy.switch, Mode.PASSING)  # drops the connections, and the watches with them
+        await create(control_plane, namespace, pipeline("hello"), task("briefing"))
+        await follow(pool, namespace, {"briefing": "hello"})
+        await eventually(lambda: is_ready(operator))
+        await asyncio.wait_for(operator.elector.won(), 20)
+
+
+def whoami(proxy: FaultProxy, control_plane: ControlPlane, token: str) -> int:
+    url = f"{proxy.url}/apis/{API_VERSION}"
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(url, headers=headers, verify=control_plane.tls(), trust_env=False).status_code
+
+
 async def test_a_database_outage_loses_neither_edits_nor_deletes(
     control_plane: ControlPlane, namespace: str, database: str, pool: Pool
 ) -> None:
@@ -259,11 +299,13 @@ async def test_other_namespaces_are_neither_watched_nor_cleaned_up(
         assert await references(pool, other) == {"theirs": "hello"}
 
 
-async def test_without_the_definitions_the_operator_waits_and_says_so(database: str, pool: Pool) -> None:
+async def test_without_the_definitions_an_operator_of_all_namespaces_waits_and_says_so(
+    database: str, pool: Pool
+) -> None:
     fresh = ControlPlane()
     await asyncio.to_thread(fresh.start)
     try:
-        async with operating.operating(fresh.kubeconfig, database, ["default"]) as operator:
+        async with operating.operating(fresh.kubeconfig, database, []) as operator:
 
             async def told() -> bool:
                 return "apply the files in crds/" in operator.readiness.reasons.get(watch.NEED, "")

@@ -1,6 +1,6 @@
 """The API for tests: the whole application over a fresh database, called without a socket."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -15,11 +15,10 @@ RUNS = "/v1/namespaces/default/runs"
 
 
 @asynccontextmanager
-async def serving(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(database: str, *, stopping: Callable[[], bool] = lambda: False) -> AsyncIterator[httpx.AsyncClient]:
     """Run the application; yields a client of it."""
-    app = create_app(ApiSettings(database_url=database))
+    app = create_app(ApiSettings(database_url=database), stopping=stopping)
     async with app.router.lifespan_context(app):
-        # As a server would: an error that nobody foresaw must become an answer, not an exception of the test.
-        transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+        transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
             yield client

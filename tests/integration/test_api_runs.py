@@ -205,3 +205,15 @@ async def test_waiting_answers_as_soon_as_the_run_is_over(api: httpx.AsyncClient
         over = (await waiting).json()
     assert (over["status"]["phase"], over["status"]["output"]) == ("Succeeded", "done")
     assert len(over["status"]["steps"]) == 2
+
+
+async def test_who_waits_is_answered_when_the_process_is_asked_to_stop(database: str, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    stop = asyncio.Event()
+    async with serving(database, stopping=stop.is_set) as api:
+        run = (await make_run(api))["metadata"]["name"]
+        waiting = asyncio.create_task(api.get(f"{RUNS}/{run}/wait", params={"timeout": "60"}))
+        assert (await api.get(f"{RUNS}/{run}/wait", params={"timeout": "0.2"})).is_success
+        stop.set()
+        async with asyncio.timeout(10):
+            assert (await waiting).json()["status"]["phase"] == "Pending"

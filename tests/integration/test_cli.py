@@ -1,5 +1,6 @@
 """Commands that ask the API, against a running one."""
 
+import asyncio
 import json
 import re
 import signal
@@ -11,15 +12,26 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from ordinaut.states import Origin
+from ordinaut.store.pool import open_pool
 from ordinaut_cli.app import app
+from tests import servers
 from tests.cluster.processes import free_port
-from tests.declaring import declare_at, pipeline, task, tool
-from tests.running import Processes, processes, until
+from tests.declaring import declare, declare_at, pipeline, task, tool
+from tests.running import Processes, processes
 
 pytestmark = pytest.mark.integration
 
 HELLO: dict[str, Any] = {"id": "greet", "uses": "std.log", "with": {"message": "hello ${params.who || 'you'}"}}
 FAIL: dict[str, Any] = {"id": "break", "uses": "std.fail", "with": {"message": "no luck"}}
+
+
+def declare_from_elsewhere(database: str, document: dict[str, Any]) -> None:
+    async def run() -> None:
+        async with open_pool(database, application="declare", size=1) as pool:
+            await declare(pool, document, origin=Origin.KUBERNETES)
+
+    asyncio.run(run())
 
 
 class Cli:
@@ -92,9 +104,11 @@ def test_apply_sends_nothing_while_there_is_a_mistake_anywhere(cli: Cli, files: 
 
 
 def test_apply_names_the_owner_of_a_name_that_is_taken(cli: Cli, files: Path, database: str) -> None:
-    declare_at(database, task("hello", HELLO))
-    # Declared at the same origin it is replaced; what another origin has is tried in the tests of the API.
-    assert cli("apply", "-f", files).exit_code == 0
+    declare_from_elsewhere(database, task("hello", HELLO))
+    result = cli("apply", "-f", files)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{files / 'all.yaml'}:")
+    assert "Task default/hello belongs to the Kubernetes resource" in result.stderr
 
 
 def test_tables_show_what_there_is(cli: Cli, files: Path) -> None:
@@ -183,8 +197,6 @@ def test_lists_of_many_pages_are_read_to_the_end(cli: Cli, database: str) -> Non
 
 
 def test_migrate_applies_once(postgres_url: str) -> None:
-    from tests import servers  # noqa: PLC0415 - beside its only use
-
     with servers.database(postgres_url, template="template1") as empty:
         runner = CliRunner(env={"DATABASE_URL": empty})
         assert runner.invoke(app, ["migrate"]).stdout.startswith("applied 0001_")
@@ -192,32 +204,15 @@ def test_migrate_applies_once(postgres_url: str) -> None:
         assert json.loads(runner.invoke(app, ["migrate", "-o", "json"]).stdout) == {"applied": []}
 
 
-def test_the_api_process_ends_in_order_and_answers_who_waits(started: Processes, database: str, files: Path) -> None:
-    port = free_port()
-    api = started.start("api", api_port=port)
-    cli = Cli(f"http://127.0.0.1:{port}")
-    cli("apply", "-f", files)
-    run = cli("run", "hello").stdout.split()[1]
-    import threading  # noqa: PLC0415
-
-    import httpx  # noqa: PLC0415
-
-    answers: list[httpx.Response] = []
-    url = f"{cli.url}/v1/namespaces/default/runs/{run}/wait"
-    waiting = threading.Thread(target=lambda: answers.append(httpx.get(url, params={"timeout": 60}, timeout=70)))
-    waiting.start()
-    until(lambda: "started" in api.log(), what="the log")
+def test_the_api_process_ends_with_status_0(started: Processes) -> None:
+    api = started.start("api", api_port=free_port())
     api.send(signal.SIGTERM)
     assert api.process.wait(20) == 0, api.log()
-    waiting.join(20)
-    assert [answer.json()["status"]["phase"] for answer in answers] == ["Pending"]
+    assert "Traceback" not in api.log()
+    assert "no authentication" in api.log()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", "::"])
-def test_an_address_that_others_can_reach_is_refused(started: Processes, host: str) -> None:
-    api = started.start("api", wait=False, api_host=host)
+def test_an_address_that_others_can_reach_is_refused(started: Processes) -> None:
+    api = started.start("api", wait=False, api_host="0.0.0.0")
     assert api.process.wait(30) == 2
-    assert f'ORDINAUT_API_HOST: "{host}": ' in api.log()
-    assert "identities" in api.log()
-    assert "127.0.0.1" in api.log()
     assert "Traceback" not in api.log()

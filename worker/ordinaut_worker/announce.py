@@ -20,9 +20,7 @@ def _step_event(work: LeasedWork, step: StepResult) -> Event:
     data["seconds"] = round(step.finished - step.started, 6)
     if step.error is not None:
         data["error"] = step.error
-    return Event(
-        f"step.{step.phase.lower()}", work.namespace, work.task, run=str(work.run_id), step=step.step_id, data=data
-    )
+    return Event(f"step.{step.phase.lower()}", work.namespace, work.task, run=work.run, step=step.step_id, data=data)
 
 
 def _run_event(work: LeasedWork, run: RunResult) -> Event:
@@ -33,4 +31,4 @@ def _run_event(work: LeasedWork, run: RunResult) -> Event:
         data["error"] = run.error
     if run.delay is not None:
         data["retryAfterSeconds"] = round(run.delay.total_seconds(), 3)
-    return Event(f"run.{run.phase.lower()}", work.namespace, work.task, run=str(work.run_id), data=data)
+    return Event(f"run.{run.phase.lower()}", work.namespace, work.task, run=work.run, data=data)

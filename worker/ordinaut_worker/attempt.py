@@ -119,10 +119,10 @@ async def _call(step: PlanStep, tool: Tool, *, work: LeasedWork, scope: Mapping[
         tool.input.check(arguments, field="with")
     call = Call(
         arguments=arguments,
-        idempotency_key=f"{work.run_id}/{step.id}",
+        idempotency_key=f"{work.run}/{step.id}",
         namespace=work.namespace,
         task=work.task,
-        run=str(work.run_id),
+        run=work.run,
         step=step.id,
     )
     seconds = allowed.total_seconds()

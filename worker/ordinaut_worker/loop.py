@@ -128,7 +128,7 @@ class WorkLoop:
 
     def _start(self, leased: LeasedWork) -> None:
         metrics.PICKUP_LAG.observe(max(0.0, (leased.leased_at - leased.due_at).total_seconds()))
-        task = asyncio.create_task(self._guarded(leased), name=f"run {leased.run_id}")
+        task = asyncio.create_task(self._guarded(leased), name=f"run {leased.run}")
         self._holding.add(leased, task)
         metrics.SLOTS_BUSY.set(len(self._holding))
         task.add_done_callback(lambda _: self._slot_freed(leased))
@@ -143,16 +143,16 @@ class WorkLoop:
         try:
             await self._carry_out(leased)
         except LeaseLost:
-            log.warning("run dropped: it is no longer this worker's", run=str(leased.run_id), lease=leased.lease_id)
+            log.warning("run dropped: it is no longer this worker's", run=leased.run, lease=leased.lease_id)
         except asyncio.CancelledError:
             if self._holding.holds(leased):
                 # Ended by somebody else, or given back while draining; the store tells the two apart.
                 await self._settler.commit(Settlement(leased, release=True))
             else:
-                log.warning("run dropped: its lease was lost", run=str(leased.run_id), lease=leased.lease_id)
+                log.warning("run dropped: its lease was lost", run=leased.run, lease=leased.lease_id)
         except Exception as error:
             # A defect of ours; it must not hold up the other runs of the lease.
-            log.exception("run broke off", run=str(leased.run_id))
+            log.exception("run broke off", run=leased.run)
             result = RunResult(RunPhase.FAILED, reason="WorkerError", error=f"{type(error).__name__}: {error}")
             await self._settler.commit(
                 Settlement(leased, run=result, events=announce.events(leased, steps=(), run=result))

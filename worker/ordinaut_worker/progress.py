@@ -30,7 +30,7 @@ class Progress:
         self._scope = {
             "params": work.params,
             "run": {
-                "id": str(work.run_id),
+                "id": work.run,
                 "trigger": work.trigger,
                 "scheduledTime": _rfc3339(work.scheduled_at),
                 "createdTime": _rfc3339(work.created_at),

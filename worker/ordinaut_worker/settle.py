@@ -104,7 +104,7 @@ class Settler:
         if len(batch) > 1:
             return set().union(*[await self._commit([one]) for one in batch])
         one = batch[0]
-        log.error("result refused by the database", run=str(one.work.run_id), error=str(error).strip())
+        log.error("result refused by the database", run=one.work.run, error=str(error).strip())
         if one.run is not None and one.run.reason == "ResultRefused":
             return set()
         refused = RunResult(RunPhase.FAILED, reason="ResultRefused", error=f"the database refused the result: {error}")

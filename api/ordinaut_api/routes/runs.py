@@ -48,7 +48,7 @@ class WaitQuery(Parameters):
 async def list_(
     namespace: NamespaceInPath, query: Annotated[RunQuery, Query()], connection: UseConnection
 ) -> schemas.Page[schemas.Run]:
-    """List runs, newest first."""
+    """List runs, newest first, without their steps and outputs."""
     list_name = f"{namespace}/runs"
     before = pages.decode(query.cursor, list_name=list_name, read=UUID)
     rows = await runs.list_(
@@ -61,7 +61,7 @@ async def list_(
         trigger=query.trigger,
     )
     return pages.page(rows, limit=query.limit, list_name=list_name, position=lambda row: str(row.run_id)).show(
-        objects.run
+        objects.listed_run
     )
 
 

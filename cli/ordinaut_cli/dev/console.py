@@ -5,9 +5,13 @@ On a terminal with colours and a spinner, into a pipe as plain lines. Nothing he
 """
 
 import contextlib
+import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -17,6 +21,7 @@ from ordinaut.events.envelope import TYPE_PREFIX
 from ordinaut.states import RunPhase, StepPhase
 from ordinaut_cli import render, times
 from ordinaut_cli.commands.run import MARKS
+from ordinaut_cli.options import DEFAULT_API
 
 RUN_MARKS: Final = {
     RunPhase.SUCCEEDED: "✓",
@@ -63,18 +68,18 @@ class DevConsole:
     def look_here(self, *, api: str, logs: str, task: str | None) -> None:
         """Say where to look next."""
         name = render.plain(task or "TASK")
-        env = "" if api.endswith(":8080") else f"ORDINAUT_API_URL={api} "
+        command = _program() if api == DEFAULT_API else f"ORDINAUT_API_URL={api} {_program()}"
         hints = (
-            (f"{env}ordinaut get tasks", "what runs when"),
-            (f"{env}ordinaut describe task {name}", "one task, its next times and its history"),
-            (f"{env}ordinaut run {name} --wait", "run it now"),
+            (f"{command} get tasks", "what runs when"),
+            (f"{command} describe task {name}", "one task, its next times and its history"),
+            (f"{command} run {name} --wait", "run it now"),
             (f"curl {api}/v1/namespaces/default/runs", "the same for programs"),
             (f"less {logs}/worker-1.log", "what the processes say"),
         )
-        width = max(len(command) for command, _ in hints)
+        width = max(len(hint) for hint, _ in hints)
         self._console.print("  [bold]Where to look[/bold]")
-        for command, meaning in hints:
-            self._console.print(f"    {command:<{width}}   [dim]{meaning}[/dim]")
+        for hint, meaning in hints:
+            self._console.print(f"    {hint:<{width}}   [dim]{meaning}[/dim]")
         self._console.print("  [dim]Manifests are watched: edit one and it counts. Ctrl-C stops everything.[/dim]\n")
 
     def blank(self) -> None:
@@ -107,6 +112,15 @@ class DevConsole:
             line.append(f"{run[-TAIL:]}  ", style="dim")
         told = _step(data) if kind.startswith("step.") else _run(kind, data)
         self._console.print(line.append_text(told))
+
+
+def _program() -> str:
+    """Return how to call the command line from here: by its name, or by its path if it is not found so."""
+    called = Path(sys.argv[0])
+    found = shutil.which(called.name)
+    if found and Path(found).resolve() == called.resolve():
+        return called.name
+    return render.plain(os.path.relpath(called))
 
 
 def _clock(time_: str) -> str:

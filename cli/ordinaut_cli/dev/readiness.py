@@ -14,7 +14,7 @@ from ordinaut_cli.rest import RefusedError, Rest
 READY_TIMEOUT: Final = 60.0
 """Seconds until a process that is not ready ends the session with its reasons."""
 
-RUNNABLE_TIMEOUT: Final = 20.0
+RUNNABLE_TIMEOUT: Final = 10.0
 """Seconds until the task that is to be run must be there and ready."""
 
 POLL: Final = 0.1

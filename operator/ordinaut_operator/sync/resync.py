@@ -113,12 +113,17 @@ class Resync:
             try:
                 await asyncio.wait_for(self._wanted.wait(), self._every)
             except TimeoutError:
-                await self.round(look_for_missed=True)
+                listed = False
             else:
+                listed = True
                 await asyncio.sleep(_SETTLE)
-                # What a listing has brought is still on its way: only what is gone can be told.
-                await self.round(look_for_missed=False)
-                self._wanted.clear()
+            self._wanted.clear()
+            try:
+                # What a listing has brought may still be on its way: then only what is gone can be told.
+                await self.round(look_for_missed=not listed)
+            except Exception:
+                self._wanted.set()
+                raise
 
     async def round(self, *, look_for_missed: bool) -> None:
         """Compare once."""

@@ -11,14 +11,14 @@ FOR UPDATE OF c SKIP LOCKED;
 -- advance_clocks --
 -- Each nominal time up to evaluated_at is in the ledger now.
 UPDATE task_clock c SET evaluated_at = x.evaluated_at, as_of = x.as_of, kept = x.kept, next_fire_at = x.next_fire_at, tzdata = %(tzdata)s
-FROM unnest(%(task_ids)s::bigint[], %(evaluated)s::timestamptz[], %(as_of)s::timestamptz[], %(kept)s::int[], %(next_fires)s::timestamptz[])
+FROM unnest(%(task_ids)b::bigint[], %(evaluated)b::timestamptz[], %(as_of)b::timestamptz[], %(kept)b::int[], %(next_fires)b::timestamptz[])
      AS x (task_id, evaluated_at, as_of, kept, next_fire_at)
 WHERE c.task_id = x.task_id;
 
 -- insert_fires --
 -- The ledger. Its key is the second lock: only what it returns may get a run.
 INSERT INTO fire (task_id, scheduled_at, outcome, reason, run_id)
-SELECT * FROM unnest(%(task_ids)s::bigint[], %(scheduled)s::timestamptz[], %(outcomes)s::text[], %(reasons)s::text[], %(run_ids)s::uuid[])
+SELECT * FROM unnest(%(task_ids)b::bigint[], %(scheduled)b::timestamptz[], %(outcomes)b::text[], %(reasons)b::text[], %(run_ids)b::uuid[])
 ON CONFLICT DO NOTHING
 RETURNING task_id, scheduled_at;
 
@@ -49,4 +49,4 @@ SELECT task_id FROM task_clock WHERE tzdata <> %(tzdata)s ORDER BY task_id LIMIT
 -- lock_clocks --
 -- The clocks of these tasks, locked, with what their next time is computed from.
 SELECT c.task_id, c.evaluated_at, c.as_of, c.kept, c.next_fire_at, t.spec, t.anchor
-FROM task_clock c JOIN task t USING (task_id) WHERE c.task_id = ANY(%(task_ids)s) ORDER BY c.task_id FOR UPDATE OF c;
+FROM task_clock c JOIN task t USING (task_id) WHERE c.task_id = ANY(%(task_ids)b) ORDER BY c.task_id FOR UPDATE OF c;

@@ -100,34 +100,34 @@ UNION ALL SELECT 'Tool', namespace, name, uid, generation FROM tool WHERE origin
 -- The tasks whose readiness depends on these pipelines or tools.
 SELECT t.task_id FROM task t
 LEFT JOIN pipeline p ON p.namespace = t.namespace AND p.name = t.pipeline_ref
-WHERE t.deleted_at IS NULL AND t.namespace = ANY(%(namespaces)s)
-  AND (t.namespace || '/' || t.pipeline_ref = ANY(%(pipelines)s)
+WHERE t.deleted_at IS NULL AND t.namespace = ANY(%(namespaces)b)
+  AND (t.namespace || '/' || t.pipeline_ref = ANY(%(pipelines)b)
        OR EXISTS (SELECT FROM unnest(t.tool_refs || coalesce(p.tool_refs, '{}')) AS used (name)
-                  WHERE t.namespace || '/' || used.name = ANY(%(tools)s)));
+                  WHERE t.namespace || '/' || used.name = ANY(%(tools)b)));
 
 -- tasks_to_resolve --
 -- What the readiness and the clock of these tasks are decided from.
 SELECT t.task_id, t.namespace, t.name, t.spec, t.pipeline_ref, t.tool_refs, t.invalid, t.anchor, t.ready, t.reason, t.message,
        t.revision, t.params, c.schedule_key, c.next_fire_at, c.evaluated_at, now() AS now
 FROM task t LEFT JOIN task_clock c USING (task_id)
-WHERE t.task_id = ANY(%(task_ids)s) AND t.deleted_at IS NULL
+WHERE t.task_id = ANY(%(task_ids)b) AND t.deleted_at IS NULL
 ORDER BY t.task_id
 FOR UPDATE OF t;
 
 -- pipelines_named --
 -- The pipelines that these tasks refer to.
 SELECT namespace, name, spec, tool_refs, invalid FROM pipeline
-WHERE namespace = ANY(%(namespaces)s) AND namespace || '/' || name = ANY(%(names)s);
+WHERE namespace = ANY(%(namespaces)b) AND namespace || '/' || name = ANY(%(names)b);
 
 -- tools_named --
 -- Which of these tools exist, and whether they can be used.
 SELECT namespace, name, invalid FROM tool
-WHERE namespace = ANY(%(namespaces)s) AND namespace || '/' || name = ANY(%(names)s);
+WHERE namespace = ANY(%(namespaces)b) AND namespace || '/' || name = ANY(%(names)b);
 
 -- insert_revisions --
 -- Keep what runs will pin; equal content is one row.
 INSERT INTO pipeline_revision (digest, body)
-SELECT x.digest, x.body::jsonb FROM unnest(%(digests)s::bytea[], %(bodies)s::text[]) AS x (digest, body)
+SELECT x.digest, x.body::jsonb FROM unnest(%(digests)b::bytea[], %(bodies)b::text[]) AS x (digest, body)
 ORDER BY x.digest
 ON CONFLICT (digest) DO NOTHING;
 
@@ -135,7 +135,7 @@ ON CONFLICT (digest) DO NOTHING;
 -- Record whether tasks can run, and what.
 UPDATE task t SET ready = x.revision IS NOT NULL, reason = x.reason, message = x.message, revision = x.revision,
        params = x.params::jsonb
-FROM unnest(%(task_ids)s::bigint[], %(reasons)s::text[], %(messages)s::text[], %(revisions)s::bytea[], %(params)s::text[])
+FROM unnest(%(task_ids)b::bigint[], %(reasons)b::text[], %(messages)b::text[], %(revisions)b::bytea[], %(params)b::text[])
      AS x (task_id, reason, message, revision, params)
 WHERE t.task_id = x.task_id;
 
@@ -143,7 +143,7 @@ WHERE t.task_id = x.task_id;
 -- Start the clock of tasks anew; nominal times up to evaluated_at belong to the past and are never fired.
 INSERT INTO task_clock AS c (task_id, schedule_key, evaluated_at, next_fire_at, tzdata)
 SELECT x.task_id, x.schedule_key, x.evaluated_at, x.next_fire_at, %(tzdata)s
-FROM unnest(%(task_ids)s::bigint[], %(schedule_keys)s::bytea[], %(evaluated)s::timestamptz[], %(next_fires)s::timestamptz[])
+FROM unnest(%(task_ids)b::bigint[], %(schedule_keys)b::bytea[], %(evaluated)b::timestamptz[], %(next_fires)b::timestamptz[])
      AS x (task_id, schedule_key, evaluated_at, next_fire_at)
 ORDER BY x.task_id
 ON CONFLICT (task_id) DO UPDATE SET
@@ -154,7 +154,7 @@ ON CONFLICT (task_id) DO UPDATE SET
 -- Unfinished runs of tasks that from now on allow only one at a time; locked, so that none ends unnoticed meanwhile.
 INSERT INTO active_run (run_id, task_id)
 SELECT r.run_id, r.task_id FROM live_work w JOIN run r USING (run_id)
-WHERE r.task_id = ANY(%(task_ids)s) AND r.finished_at IS NULL
+WHERE r.task_id = ANY(%(task_ids)b) AND r.finished_at IS NULL
 FOR NO KEY UPDATE OF r
 ON CONFLICT DO NOTHING;
 

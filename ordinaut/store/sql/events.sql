@@ -12,7 +12,7 @@ SELECT id, created_at, events FROM outbox ORDER BY id LIMIT %(limit)s;
 
 -- log_outbox --
 -- Move relayed rows to the log.
-WITH relayed AS (DELETE FROM outbox WHERE id = ANY(%(ids)s) RETURNING created_at, id, events)
+WITH relayed AS (DELETE FROM outbox WHERE id = ANY(%(ids)b) RETURNING created_at, id, events)
 INSERT INTO event_log (created_at, id, events) SELECT created_at, id, events FROM relayed;
 
 -- outbox_figures --

@@ -2,26 +2,26 @@
 -- New runs, pending.
 INSERT INTO run (run_id, namespace, task_id, revision, trigger, scheduled_at, priority, params)
 SELECT x.run_id, x.namespace, x.task_id, x.revision, %(trigger)s, x.scheduled_at, x.priority, x.params::jsonb
-FROM unnest(%(run_ids)s::uuid[], %(namespaces)s::text[], %(task_ids)s::bigint[], %(revisions)s::bytea[],
-            %(scheduled)s::timestamptz[], %(priorities)s::smallint[], %(params)s::text[])
+FROM unnest(%(run_ids)b::uuid[], %(namespaces)b::text[], %(task_ids)b::bigint[], %(revisions)b::bytea[],
+            %(scheduled)b::timestamptz[], %(priorities)b::smallint[], %(params)b::text[])
      AS x (run_id, namespace, task_id, revision, scheduled_at, priority, params);
 
 -- insert_active_runs --
 -- Remember the unfinished runs of tasks that allow only one.
-INSERT INTO active_run (run_id, task_id) SELECT * FROM unnest(%(run_ids)s::uuid[], %(task_ids)s::bigint[]);
+INSERT INTO active_run (run_id, task_id) SELECT * FROM unnest(%(run_ids)b::uuid[], %(task_ids)b::bigint[]);
 
 -- delete_active_runs --
 -- These runs have ended.
-DELETE FROM active_run WHERE run_id = ANY(%(run_ids)s);
+DELETE FROM active_run WHERE run_id = ANY(%(run_ids)b);
 
 -- active_runs_of --
 -- The unfinished runs of a task that allows only one.
-SELECT run_id FROM active_run WHERE task_id = ANY(%(task_ids)s) ORDER BY run_id;
+SELECT run_id FROM active_run WHERE task_id = ANY(%(task_ids)b) ORDER BY run_id;
 
 -- enqueue --
 -- Make runs claimable.
 INSERT INTO due_work (queue, urgency, attempt, run_id, started_at, due_at)
-SELECT 0, 9 - x.priority, 1, x.run_id, NULL, now() FROM unnest(%(run_ids)s::uuid[], %(priorities)s::smallint[]) AS x (run_id, priority);
+SELECT 0, 9 - x.priority, 1, x.run_id, NULL, now() FROM unnest(%(run_ids)b::uuid[], %(priorities)b::smallint[]) AS x (run_id, priority);
 
 -- notify_work --
 -- Wake the workers of a queue: one notification a transaction.
@@ -31,17 +31,17 @@ SELECT pg_notify('ordinaut_work', '0');
 -- Move unfinished runs to a final phase from outside their worker; returns those that were unfinished.
 UPDATE run r SET phase = %(phase)s, reason = %(reason)s, error = %(error)s, finished_at = now(),
        started_at = coalesce(r.started_at, (SELECT w.started_at FROM leased_work w WHERE w.run_id = r.run_id))
-FROM (SELECT run_id FROM run WHERE run_id = ANY(%(run_ids)s) ORDER BY run_id FOR NO KEY UPDATE) AS held
+FROM (SELECT run_id FROM run WHERE run_id = ANY(%(run_ids)b) ORDER BY run_id FOR NO KEY UPDATE) AS held
 WHERE r.run_id = held.run_id AND r.finished_at IS NULL
 RETURNING r.run_id, r.namespace, r.task_id;
 
 -- finish_waiting_steps --
 -- A run that ended while a step waited for its retry ends that step too.
-UPDATE step SET phase = %(phase)s, finished_at = now() WHERE run_id = ANY(%(run_ids)s) AND finished_at IS NULL;
+UPDATE step SET phase = %(phase)s, finished_at = now() WHERE run_id = ANY(%(run_ids)b) AND finished_at IS NULL;
 
 -- forget_delayed --
 -- Runs that ended while they waited need not be woken.
-DELETE FROM delayed_work WHERE run_id = ANY(%(run_ids)s);
+DELETE FROM delayed_work WHERE run_id = ANY(%(run_ids)b);
 
 -- notify_cancel --
 -- Tell the workers that a run they may hold has ended; their heartbeat is the back-stop.
@@ -49,12 +49,12 @@ SELECT pg_notify('ordinaut_cancel', %(run_id)s);
 
 -- unfinished_runs_of --
 -- All runs of these tasks that have not ended.
-SELECT r.run_id FROM live_work w JOIN run r USING (run_id) WHERE r.task_id = ANY(%(task_ids)s) AND r.finished_at IS NULL
+SELECT r.run_id FROM live_work w JOIN run r USING (run_id) WHERE r.task_id = ANY(%(task_ids)b) AND r.finished_at IS NULL
 ORDER BY r.run_id;
 
 -- run_names --
 -- Whose runs these are.
-SELECT r.run_id, r.namespace, t.name, r.task_id FROM unnest(%(run_ids)s::uuid[]) AS x (run_id)
+SELECT r.run_id, r.namespace, t.name, r.task_id FROM unnest(%(run_ids)b::uuid[]) AS x (run_id)
 JOIN run r USING (run_id) JOIN task t USING (task_id);
 
 -- get_run --

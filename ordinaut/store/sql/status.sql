@@ -10,7 +10,7 @@ SELECT t.task_id, t.namespace, t.name, t.origin, t.uid, t.generation, t.updated_
 FROM task t LEFT JOIN task_clock c USING (task_id)
 LEFT JOIN (
     SELECT r.task_id, count(*) AS active FROM live_work w JOIN run r USING (run_id)
-    WHERE r.task_id = ANY(%(task_ids)s) AND r.finished_at IS NULL GROUP BY r.task_id
+    WHERE r.task_id = ANY(%(task_ids)b) AND r.finished_at IS NULL GROUP BY r.task_id
 ) a ON a.task_id = t.task_id
 LEFT JOIN LATERAL (
     SELECT r.run_id, CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase, r.trigger,
@@ -23,7 +23,7 @@ LEFT JOIN LATERAL (
         SELECT phase, finished_at FROM run WHERE run.task_id = t.task_id ORDER BY run.run_id DESC LIMIT 20
     ) r WHERE r.phase = 'Succeeded'
 ) s ON true
-WHERE t.task_id = ANY(%(task_ids)s);
+WHERE t.task_id = ANY(%(task_ids)b);
 
 -- task_ids_of --
 -- Keys of live tasks by origin, for a sweep.

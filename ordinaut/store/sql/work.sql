@@ -21,28 +21,28 @@ WITH picked AS (
 )
 SELECT lease.lease_id, lease.leased_at, held.id, held.queue, held.urgency, held.due_at, held.attempt, held.run_id,
        held.started_at, held.namespace, held.task_id, t.name AS task, held.revision, held.trigger, held.scheduled_at,
-       held.created_at, held.params
+       held.created_at, held.params, held.run_id::text AS run
 FROM held CROSS JOIN lease JOIN task t USING (task_id)
 ORDER BY held.urgency, held.due_at, held.id;
 
 -- heartbeat --
 -- Prolong leases; one that is not returned is lost.
 UPDATE work_lease SET leased_until = now() + %(ttl)s::interval
-WHERE lease_id = ANY(%(leases)s) AND worker = %(worker)s
+WHERE lease_id = ANY(%(leases)b) AND worker = %(worker)s
 RETURNING lease_id;
 
 -- ended_runs --
 -- Which of the runs that a worker holds have been ended by somebody else.
-SELECT r.run_id FROM unnest(%(run_ids)s::uuid[]) AS x (run_id) JOIN run r USING (run_id) WHERE r.finished_at IS NOT NULL;
+SELECT r.run_id FROM unnest(%(run_ids)b::uuid[]) AS x (run_id) JOIN run r USING (run_id) WHERE r.finished_at IS NOT NULL;
 
 -- fence --
 -- Lock the leases of a settle and return what they hold; the results of an item that is not returned must be dropped.
-SELECT lease_id, ARRAY(SELECT item.id FROM unnest(items) item) FROM work_lease WHERE lease_id = ANY(%(leases)s)
+SELECT lease_id, ARRAY(SELECT item.id FROM unnest(items) item) FROM work_lease WHERE lease_id = ANY(%(leases)b)
 ORDER BY lease_id FOR UPDATE;
 
 -- lock_open_runs --
 -- Lock the runs of a settle; one that is not returned has been ended by somebody else. Pass the keys sorted.
-SELECT r.run_id FROM unnest(%(run_ids)s::uuid[]) AS x (run_id)
+SELECT r.run_id FROM unnest(%(run_ids)b::uuid[]) AS x (run_id)
 CROSS JOIN LATERAL (SELECT run_id FROM run WHERE run.run_id = x.run_id AND finished_at IS NULL FOR NO KEY UPDATE) r;
 
 -- settle_steps --
@@ -52,9 +52,9 @@ SELECT x.run_id, x.seq, x.idx, x.step_id, x.phase, x.attempt,
        now() - x.started_ago * interval '1 microsecond',
        CASE WHEN x.phase <> 'Waiting' THEN now() - x.finished_ago * interval '1 microsecond' END,
        x.output::jsonb, x.error, x.tool_digest
-FROM unnest(%(run_ids)s::uuid[], %(seqs)s::smallint[], %(idxs)s::int[], %(step_ids)s::text[], %(phases)s::text[],
-            %(attempts)s::smallint[], %(started_ago)s::bigint[], %(finished_ago)s::bigint[], %(outputs)s::text[],
-            %(errors)s::text[], %(tool_digests)s::bytea[])
+FROM unnest(%(run_ids)b::uuid[], %(seqs)b::smallint[], %(idxs)b::int[], %(step_ids)b::text[], %(phases)b::text[],
+            %(attempts)b::smallint[], %(started_ago)b::bigint[], %(finished_ago)b::bigint[], %(outputs)b::text[],
+            %(errors)b::text[], %(tool_digests)b::bytea[])
      AS x (run_id, seq, idx, step_id, phase, attempt, started_ago, finished_ago, output, error, tool_digest)
 ON CONFLICT (run_id, seq, idx) DO UPDATE SET
     phase = excluded.phase, attempt = excluded.attempt, started_at = excluded.started_at, finished_at = excluded.finished_at,
@@ -66,32 +66,32 @@ WHERE s.finished_at IS NULL;
 UPDATE run r SET phase = x.phase, attempt = x.attempt, output = x.output::jsonb, reason = x.reason, error = x.error,
        started_at = coalesce(r.started_at, x.started_at),
        finished_at = CASE WHEN x.phase <> 'Waiting' THEN now() END
-FROM unnest(%(run_ids)s::uuid[], %(phases)s::text[], %(attempts)s::smallint[], %(started)s::timestamptz[], %(outputs)s::text[],
-            %(reasons)s::text[], %(errors)s::text[])
+FROM unnest(%(run_ids)b::uuid[], %(phases)b::text[], %(attempts)b::smallint[], %(started)b::timestamptz[], %(outputs)b::text[],
+            %(reasons)b::text[], %(errors)b::text[])
      AS x (run_id, phase, attempt, started_at, output, reason, error)
 WHERE r.run_id = x.run_id;
 
 -- drop_leases --
 -- Leases with nothing left under way.
-DELETE FROM work_lease WHERE lease_id = ANY(%(leases)s);
+DELETE FROM work_lease WHERE lease_id = ANY(%(leases)b);
 
 -- shrink_leases --
 -- Take settled items out of leases that still hold others, so that the reaper never brings them back.
-UPDATE work_lease SET items = ARRAY(SELECT item FROM unnest(items) item WHERE item.id <> ALL(%(items)s))
-WHERE lease_id = ANY(%(leases)s);
+UPDATE work_lease SET items = ARRAY(SELECT item FROM unnest(items) item WHERE item.id <> ALL(%(items)b))
+WHERE lease_id = ANY(%(leases)b);
 
 -- delay_work --
 -- Runs that wait, until their time comes.
 INSERT INTO delayed_work (queue, urgency, due_at, attempt, run_id, started_at)
 SELECT x.queue, x.urgency, now() + x.delay, x.attempt, x.run_id, x.started_at
-FROM unnest(%(queues)s::smallint[], %(urgencies)s::smallint[], %(delays)s::interval[], %(attempts)s::smallint[],
-            %(run_ids)s::uuid[], %(started)s::timestamptz[]) AS x (queue, urgency, delay, attempt, run_id, started_at);
+FROM unnest(%(queues)b::smallint[], %(urgencies)b::smallint[], %(delays)b::interval[], %(attempts)b::smallint[],
+            %(run_ids)b::uuid[], %(started)b::timestamptz[]) AS x (queue, urgency, delay, attempt, run_id, started_at);
 
 -- requeue_work --
 -- Give work back: released by a worker that drains, or brought back by the reaper.
 INSERT INTO due_work (queue, urgency, due_at, attempt, run_id, started_at)
-SELECT * FROM unnest(%(queues)s::smallint[], %(urgencies)s::smallint[], %(due)s::timestamptz[], %(attempts)s::smallint[],
-                     %(run_ids)s::uuid[], %(started)s::timestamptz[]);
+SELECT * FROM unnest(%(queues)b::smallint[], %(urgencies)b::smallint[], %(due)b::timestamptz[], %(attempts)b::smallint[],
+                     %(run_ids)b::uuid[], %(started)b::timestamptz[]);
 
 -- release_delayed --
 -- Move delayed work whose time has come to the queue; returns how much.

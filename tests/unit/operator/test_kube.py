@@ -126,6 +126,26 @@ async def test_refused_connections_make_the_process_unready_until_an_answer_come
     assert readiness.ready
 
 
+async def test_what_is_no_api_server_is_unavailable(api: Api, kube: Kube, readiness: Readiness) -> None:
+    async def portal(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>please log in</html>", content_type="text/html")
+
+    api.answer = portal
+    with pytest.raises(Unavailable, match="something else does: <html>please log in"):
+        await kube.call("GET", "/readyz")
+    assert not readiness.ready
+
+
+async def test_missing_credentials_make_the_process_unready(readiness: Readiness) -> None:
+    def log_in() -> kopf.ConnectionInfo:
+        raise Unavailable("no API server: set KUBECONFIG")
+
+    async with Kube(log_in=log_in, readiness=readiness) as kube:
+        with pytest.raises(Unavailable):
+            await kube.call("GET", "/readyz")
+    assert readiness.reasons == {NEED: "no API server: set KUBECONFIG"}
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_an_overloaded_api_server_is_unavailable(status: int, api: Api, kube: Kube) -> None:
     api.answer = saying(status, {"message": "try later"})

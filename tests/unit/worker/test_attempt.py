@@ -65,9 +65,7 @@ async def tried(
     """Try a step that uses the tool."""
     steps = plan({"id": "a", "uses": "weather", **step}).steps
     everything = {"params": {"city": "Chisinau"}, "steps": {}, **(scope or {})}
-    return await attempt(
-        steps[0], work=leased(), scope=everything, toolbox=tools, limits=limits, remaining=remaining
-    )
+    return await attempt(steps[0], work=leased(), scope=everything, toolbox=tools, limits=limits, remaining=remaining)
 
 
 async def test_a_tool_gets_rendered_input_and_the_key_of_its_step() -> None:

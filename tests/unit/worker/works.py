@@ -13,6 +13,7 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 def leased(item: int = 1, *, lease: int = 1, run: int | None = None, **more: Any) -> LeasedWork:
     """Return a leased run; ``run`` numbers its key, by default as the item."""
+    key = UUID(int=run or item)
     fields: dict[str, Any] = {
         "lease_id": lease,
         "leased_at": NOW,
@@ -21,7 +22,7 @@ def leased(item: int = 1, *, lease: int = 1, run: int | None = None, **more: Any
         "urgency": 4,
         "due_at": NOW - timedelta(seconds=1),
         "attempt": 1,
-        "run_id": UUID(int=run or item),
+        "run_id": key,
         "started_at": None,
         "namespace": "default",
         "task_id": 7,
@@ -31,6 +32,7 @@ def leased(item: int = 1, *, lease: int = 1, run: int | None = None, **more: Any
         "scheduled_at": NOW - timedelta(seconds=2),
         "created_at": NOW - timedelta(seconds=1),
         "params": {"city": "Chisinau"},
+        "run": str(key),
     }
     return LeasedWork(**(fields | more))
 

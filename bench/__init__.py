@@ -1,0 +1,1 @@
+"""Benchmarks of the whole product on this machine: they print figures and assert nothing (`make bench`)."""

@@ -1,0 +1,244 @@
+"""The worker's loop: how much it takes, when it looks again, and how it stops."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from ordinaut.errors import LeaseLost
+from ordinaut.probes import Readiness
+from ordinaut.states import RunPhase
+from ordinaut.store.work import START, LeasedWork, Position, Settlement
+from ordinaut_worker import loop as module
+from ordinaut_worker.holding import Holding
+from ordinaut_worker.loop import WorkLoop
+from tests.unit.worker.works import leased
+
+GRACE = timedelta(seconds=10)
+
+
+class Pool:
+    """A pool whose connections are not used."""
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[None]:
+        yield None
+
+
+class Queue:
+    """Takes the place of the queue in PostgreSQL."""
+
+    def __init__(self, *waiting: LeasedWork) -> None:
+        self.waiting = list(waiting)
+        self.asked: list[tuple[int, Position]] = []
+        self.away = False
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def lease(self, _connection: Any, *, limit: int, after: Position, **_more: Any) -> list[LeasedWork]:
+        self.asked.append((limit, after))
+        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        await self.answering.wait()
+        if self.away:
+            raise psycopg.OperationalError("no route")
+        return taken
+
+    async def release_delayed(self, _connection: Any) -> int:
+        return 0
+
+
+class Runs:
+    """Carries out runs as the test says."""
+
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.ended: list[int] = []
+        self.go_on = asyncio.Event()
+        self.raises: Exception | None = None
+
+    async def carry_out(self, work: LeasedWork) -> None:
+        self.started.append(work.id)
+        await self.go_on.wait()
+        if self.raises is not None:
+            raise self.raises
+        self.ended.append(work.id)
+
+
+class Settled:
+    """Takes the place of the settler."""
+
+    def __init__(self) -> None:
+        self.settlements: list[Settlement] = []
+
+    async def commit(self, settlement: Settlement) -> bool:
+        self.settlements.append(settlement)
+        return True
+
+
+class Worker:
+    """A loop with everything around it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *waiting: LeasedWork, slots: int) -> None:
+        self.queue = Queue(*waiting)
+        self.runs = Runs()
+        self.settled = Settled()
+        self.readiness = Readiness()
+        monkeypatch.setattr(module.queue, "lease", self.queue.lease)
+        monkeypatch.setattr(module.queue, "release_delayed", self.queue.release_delayed)
+        pool: Any = Pool()
+        settler: Any = self.settled
+        self.holding = Holding()
+        self.loop = WorkLoop(
+            pool,
+            worker="w",
+            slots=slots,
+            lease=timedelta(seconds=30),
+            poll=timedelta(seconds=30),
+            holding=self.holding,
+            settler=settler,
+            carry_out=self.runs.carry_out,
+            readiness=self.readiness,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
+        task = asyncio.create_task(self.loop.run())
+        await idle()
+        yield task
+        self.runs.go_on.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await idle()
+
+
+async def idle() -> None:
+    """Let everything happen that can happen now."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_never_more_is_taken_than_there_are_free_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, *(leased(n) for n in range(1, 8)), slots=3)
+
+    async with worker.running():
+        assert worker.runs.started == [1, 2, 3]
+        assert [limit for limit, _ in worker.queue.asked] == [3]
+        worker.runs.go_on.set()
+        await idle()
+
+    assert worker.runs.ended == list(range(1, 8))
+    assert all(limit <= 3 for limit, _ in worker.queue.asked)
+
+
+async def test_a_full_batch_is_followed_by_what_lies_behind_it_and_a_short_one_by_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, two, three = leased(1, urgency=0), leased(2, urgency=4), leased(3, urgency=9)
+    worker = Worker(monkeypatch, one, two, three, slots=2)
+
+    async with worker.running():
+        worker.runs.go_on.set()
+        await idle()
+
+    behind = Position(two.urgency, two.due_at, two.id)
+    positions = [position for _, position in worker.queue.asked]
+    assert positions[:2] == [START, behind]
+    assert positions[-1] == START
+
+
+async def test_a_notification_makes_it_look_at_once_and_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, slots=2)
+
+    async with worker.running():
+        looked = len(worker.queue.asked)
+        worker.queue.waiting.append(leased(1))
+        worker.loop.wake()
+        await idle()
+        assert worker.runs.started == [1]
+
+    assert worker.queue.asked[looked] == (2, START)
+
+
+async def test_while_the_database_is_away_it_is_not_ready_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, slots=2)
+    worker.queue.away = True
+
+    async with worker.running():
+        assert worker.readiness.reasons == {"database": "no route"}
+        worker.queue.away = False
+        worker.loop.wake()
+        await idle()
+        assert worker.readiness.ready
+
+
+async def test_draining_waits_for_what_is_being_leased(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, leased(1), slots=2)
+    worker.queue.answering.clear()
+
+    async with worker.running():
+        draining = asyncio.create_task(worker.loop.drain(grace=GRACE))
+        await idle()
+        worker.queue.answering.set()
+        await idle()
+        assert worker.runs.started == [1]
+        assert not draining.done()
+        worker.runs.go_on.set()
+        await draining
+
+    assert worker.runs.ended == [1]
+    assert worker.settled.settlements == []
+
+
+async def test_draining_gives_back_what_does_not_end_within_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, leased(1), leased(2), slots=2)
+
+    async with worker.running() as loop:
+        await worker.loop.drain(grace=timedelta(0))
+        assert loop.done()
+
+    assert worker.runs.ended == []
+    assert [(one.work.id, one.release) for one in worker.settled.settlements] == [(1, True), (2, True)]
+
+
+async def test_a_drained_worker_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, slots=2)
+
+    async with worker.running() as loop:
+        await worker.loop.drain(grace=GRACE)
+        worker.queue.waiting.append(leased(1))
+        worker.loop.wake()
+        await idle()
+        assert loop.done()
+
+    assert worker.runs.started == []
+
+
+async def test_a_defect_fails_its_run_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, leased(1), slots=2)
+    worker.runs.raises = KeyError("a defect")
+    worker.runs.go_on.set()
+
+    async with worker.running():
+        pass
+
+    (settlement,) = worker.settled.settlements
+    assert settlement.run is not None
+    assert (settlement.run.phase, settlement.run.reason) == (RunPhase.FAILED, "WorkerError")
+    assert settlement.run.error == "KeyError: 'a defect'"
+    assert [event["type"] for event in settlement.events] == ["run.failed"]
+
+
+async def test_lost_work_is_dropped_without_a_word_to_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, leased(1), leased(2), slots=2)
+    worker.runs.raises = LeaseLost()
+
+    async with worker.running():
+        worker.holding.lost([1])
+        await idle()
+
+    assert worker.settled.settlements == []
+    assert len(worker.holding) == 0
