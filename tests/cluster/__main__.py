@@ -4,7 +4,6 @@
 Prints the line that points kubectl at it and stays until Ctrl-C. With `--fetch` it only makes sure that the programs
 are in the cache, which is what a CI job does first: a build counts against no test's time limit then.
 """
-# ruff: noqa: T201 - a command prints
 
 import argparse
 import contextlib

@@ -115,9 +115,7 @@ def test_what_kubectl_applies_runs_on_time_and_says_so(cluster: Cluster, toolser
     (run, *_) = [run for run in cluster.runs("morning") if run.phase == "Succeeded"]
     assert run.trigger == "schedule"
     assert toolserver.calls("weather")[0].input == {"city": "Chisinau"}
-    until(
-        lambda: cluster.task("morning")["status"].get("lastRun", {}).get("phase") == "Succeeded", what="the status"
-    )
+    until(lambda: cluster.task("morning")["status"].get("lastRun", {}).get("phase") == "Succeeded", what="the status")
     table = cluster.kubectl("get", "otask", "morning")
     heading, row = table.splitlines()
     assert heading.split() == ["NAME", "SCHEDULE", "TIMEZONE", "SUSPEND", "NEXT", "LAST", "PHASE", "AGE"]

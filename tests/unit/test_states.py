@@ -37,4 +37,4 @@ def test_the_page_explains_every_run_phase_and_reason() -> None:
 
 
 def test_final_phases_are_those_the_promise_names() -> None:
-    assert FINAL_RUN_PHASES == {"Succeeded", "Failed", "Cancelled", "TimedOut", "Parked"}
+    assert {"Succeeded", "Failed", "Cancelled", "TimedOut", "Parked"} == FINAL_RUN_PHASES
