@@ -9,7 +9,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -19,6 +19,9 @@ from ordinaut.probes import Readiness, serve
 from ordinaut.settings import ProcessSettings
 
 Configured = TypeVar("Configured", bound=ProcessSettings)
+
+CANCEL_AGAIN = 0.2
+"""Seconds until a task that has not ended is cancelled once more."""
 
 log = get_logger(__name__)
 
@@ -44,14 +47,28 @@ async def running(
 
     ``said`` is what the first line of the log says besides version and port.
     """
-    stop = asyncio.Event()
+    asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
     async with serve(readiness, host=configured.probe_host, port=configured.probe_port) as port:
         log.info("started", version=__version__, probe_port=port, **said)
-        stopped = asyncio.create_task(stop.wait())
+        stopped = asyncio.create_task(asked.wait())
         try:
             yield stopped
         finally:
-            stopped.cancel()
+            await stop(stopped)
             log.info("stopped")
+
+
+async def stop(*tasks: "asyncio.Task[Any]") -> None:
+    """
+    Cancel tasks and return when all have ended; what they raise is left to whoever awaits them.
+
+    One cancellation may get lost: before Python 3.12, ``asyncio.wait_for``, with which the database pool waits,
+    swallows it if what it waited for comes at the same moment (gh-86296). So they are cancelled until they have ended.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import redis
+import structlog
 
 from ordinaut.store.pool import Pool, open_pool
 from tests import running, servers
@@ -17,6 +18,16 @@ for _name in [name for name in os.environ if name.startswith("ORDINAUT_") and no
     del os.environ[_name]
 for _name in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(_name, None)
+
+
+# The default renders exceptions with all their locals, which takes seconds on a busy machine.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import psycopg
 from fastapi import Depends, Request
 
+from ordinaut import process
 from ordinaut.errors import StoreUnready
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
@@ -76,10 +77,7 @@ async def watched(backend: Backend) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        while not watch.done():
-            # Again and again: before Python 3.12, wait_for, with which the pool waits, may swallow a cancellation.
-            watch.cancel()
-            await asyncio.wait({watch}, timeout=0.2)
+        await process.stop(watch)
 
 
 async def _watch_database(backend: Backend) -> None:

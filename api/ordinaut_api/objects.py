@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
+from ordinaut.declaration import standing
+from ordinaut.declaration.standing import Standing
 from ordinaut.engine.plan import is_builtin
-from ordinaut.resources.status import TaskPhase
-from ordinaut.resources.task import Schedule, TaskSpec
 from ordinaut.states import (
     FINAL_RUN_PHASES,
     FINAL_STEP_PHASES,
@@ -35,7 +35,7 @@ Tools = Mapping[tuple[str, str], str | None]
 
 def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> schemas.Task:
     """Return a task; ``upcoming`` are its next nominal times where they are wanted."""
-    schedule, zone = _schedule_in_words(row)
+    schedule, zone = standing.schedule_in_words(row)
     return schemas.Task(
         metadata=schemas.Metadata(
             namespace=row.namespace,
@@ -48,10 +48,10 @@ def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> schemas
         spec=row.spec,
         status=schemas.TaskStatus(
             observed_generation=row.generation,
-            phase=task_phase(row),
+            phase=standing.task_phase(row),
             conditions=[
-                _condition("Ready", row.ready, row.reason, row.message, generation=row.generation),
-                _scheduled(row),
+                _condition("Ready", standing.task_ready(row), generation=row.generation),
+                _condition("Scheduled", standing.task_scheduled(row), generation=row.generation),
             ],
             schedule=schedule or None,
             time_zone=zone or None,
@@ -63,37 +63,6 @@ def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> schemas
             last_run=_last_run(row),
         ),
     )
-
-
-def task_phase(row: TaskRow) -> TaskPhase:
-    """Return where a task stands, in one word."""
-    if not row.ready:
-        return TaskPhase.NOT_READY
-    if row.active:
-        return TaskPhase.RUNNING
-    if row.spec.get("suspend"):
-        return TaskPhase.SUSPENDED
-    return TaskPhase.SCHEDULED if row.next_fire_at else TaskPhase.IDLE
-
-
-def _schedule_in_words(row: TaskRow) -> tuple[str, str]:
-    # Only this part of the spec is read: a page may have 500 tasks.
-    spec = TaskSpec.model_construct(schedules=[Schedule.model_validate(one) for one in row.spec.get("schedules", ())])
-    return spec.summary, spec.zone_summary
-
-
-def _scheduled(row: TaskRow) -> schemas.Condition:
-    if row.next_fire_at is not None:
-        reason, message = "Scheduled", "the schedules will fire again"
-    elif row.invalid is not None:
-        reason, message = "InvalidSpec", "the spec can't be used; see Ready"
-    elif row.spec.get("suspend"):
-        reason, message = "Suspended", "spec.suspend is true"
-    elif not row.spec.get("schedules"):
-        reason, message = "NoSchedules", "the task runs when somebody asks for it"
-    else:
-        reason, message = "Finished", "the schedules have no time left"
-    return _condition("Scheduled", row.next_fire_at is not None, reason, message, generation=row.generation)
 
 
 def _last_run(row: TaskRow) -> schemas.LastRun | None:
@@ -113,18 +82,13 @@ def _last_run(row: TaskRow) -> schemas.LastRun | None:
 def pipeline(row: DeclaredRow, *, tools: Tools) -> schemas.Pipeline:
     """Return a pipeline; ``tools`` are those of its namespace that it may need."""
     missing = sorted(name for name in tool_names(row.spec) if tools.get((row.namespace, name), "missing") is not None)
-    if row.invalid is None and missing:
-        reason, message = "ToolNotFound", f"missing or not valid: Tool {', '.join(missing)}; apply it"
-    else:
-        reason, message = "Resolved", "the pipeline can be used and its tools are there"
-    return schemas.Pipeline(
-        metadata=_declared_metadata(row), spec=row.spec, status=_declared_status(row, not missing, reason, message)
-    )
+    ready = standing.pipeline_ready(invalid=row.invalid, missing_tools=", ".join(missing) or None)
+    return schemas.Pipeline(metadata=_declared_metadata(row), spec=row.spec, status=_declared_status(row, ready))
 
 
 def tool(row: DeclaredRow) -> schemas.Tool:
     """Return a tool."""
-    status = _declared_status(row, True, "Resolved", "steps can use the tool")
+    status = _declared_status(row, standing.tool_ready(invalid=row.invalid))
     return schemas.Tool(metadata=_declared_metadata(row), spec=row.spec, status=status)
 
 
@@ -139,16 +103,16 @@ def _declared_metadata(row: DeclaredRow) -> schemas.Metadata:
     )
 
 
-def _declared_status(row: DeclaredRow, ready: bool, reason: str, message: str) -> schemas.DeclaredStatus:
-    if row.invalid is not None:
-        ready, reason, message = False, "InvalidSpec", row.invalid
-    condition = _condition("Ready", ready, reason, message, generation=row.generation)
+def _declared_status(row: DeclaredRow, ready: Standing) -> schemas.DeclaredStatus:
+    condition = _condition("Ready", ready, generation=row.generation)
     return schemas.DeclaredStatus(observed_generation=row.generation, conditions=[condition])
 
 
-def _condition(type_: str, holds: bool, reason: str, message: str, *, generation: int) -> schemas.Condition:
-    status: Literal["True", "False"] = "True" if holds else "False"
-    return schemas.Condition(type=type_, status=status, observed_generation=generation, reason=reason, message=message)
+def _condition(type_: str, says: Standing, *, generation: int) -> schemas.Condition:
+    status: Literal["True", "False"] = "True" if says.holds else "False"
+    return schemas.Condition(
+        type=type_, status=status, observed_generation=generation, reason=says.reason, message=says.message
+    )
 
 
 def fire(row: FireRow) -> schemas.Fire:

@@ -49,9 +49,11 @@ async def run(configured: OperatorSettings) -> None:
     ):
         working = asyncio.create_task(_work(configured, pool, redis, readiness=readiness))
         await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        working.cancel()
-        # A loop that broke off by itself is a defect: the process ends with its traceback, and is restarted.
-        await asyncio.gather(working, return_exceptions=stopped.done())
+        if stopped.done():
+            await process.stop(working)
+        else:
+            # A loop that broke off by itself is a defect: the process ends with its traceback, and is restarted.
+            await working
 
 
 async def _work(configured: OperatorSettings, pool: Pool, redis: Redis, *, readiness: Readiness) -> None:

@@ -55,6 +55,7 @@ class Clock:
         self._firing = asyncio.Lock()
         self._arming = asyncio.Lock()
         self._offset = timedelta(0)
+        self._stopping = False
 
     def every(self, interval: timedelta, job: Job, *, name: str, need: str = "database") -> None:
         """
@@ -78,6 +79,7 @@ class Clock:
         try:
             await listen(self._url, ["ordinaut_clock"], lambda *_: self._heard(), application="clock")
         finally:
+            self._stopping = True
             self._scheduler.shutdown(wait=False)
 
     async def _heard(self) -> None:
@@ -141,6 +143,10 @@ class Clock:
                 self._failed(name, need="database", error=error)
             except redis.RedisError as error:
                 self._failed(name, need="redis", error=error)
+            except asyncio.CancelledError:
+                # APScheduler would report a round that the end of the process cuts short as a failure.
+                if not self._stopping:
+                    raise
             except Exception:
                 metrics.JOB_FAILURES.labels(job=name).inc()
                 log.exception("control loop failed", job=name)

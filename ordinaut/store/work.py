@@ -153,21 +153,18 @@ class Settlement:
 async def lease(
     connection: Connection, *, worker: str, limit: int, ttl: timedelta, queue: int = 0, after: Position = START
 ) -> list[LeasedWork]:
-    """Lease up to ``limit`` claimable runs into one lease row, most urgent first; empty when there are none."""
+    """Lease up to ``limit`` claimable runs, most urgent first; fewer when there are no more."""
     cursor = connection.cursor(row_factory=args_row(LeasedWork))
-    await cursor.execute(
-        SQL["lease_work"],
-        {
-            "queue": queue,
-            "after_urgency": after.urgency,
-            "after_due": after.due_at or "-infinity",
-            "after_id": after.id,
-            "limit": limit,
-            "worker": worker,
-            "ttl": ttl,
-        },
-    )
-    return await cursor.fetchall()
+    where = {"queue": queue, "after_urgency": after.urgency, "after_due": after.due_at or "-infinity"}
+    leased: list[LeasedWork] = []
+    reached_end = False
+    while len(leased) < limit and not reached_end:
+        wanted = limit - len(leased)
+        given = {"after_id": after.id, "limit": wanted, "worker": worker, "ttl": ttl}
+        taken = await (await cursor.execute(SQL["lease_work"], where | given)).fetchall()
+        leased += [one for one in taken if one.namespace is not None]
+        reached_end = len(taken) < wanted
+    return leased
 
 
 async def settle(connection: Connection, settlements: Sequence[Settlement], *, done: Sequence[int]) -> list[Settlement]:

@@ -6,7 +6,6 @@ grace, the rest goes back to the queue.
 """
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -51,7 +50,7 @@ async def run(configured: WorkerSettings) -> None:
         await asyncio.wait({migrated, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if migrated.done():
             await _work(configured, pool, client, readiness=readiness, stopped=stopped)
-        migrated.cancel()
+        await process.stop(migrated)
 
 
 async def _work(
@@ -109,8 +108,8 @@ async def _work(
         ]
         await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         await work.drain(grace=timedelta(seconds=configured.grace_seconds))
-        for task in tasks:
-            task.cancel()
-            # A loop that broke off by itself is a defect: let the process end with its traceback, and be restarted.
-            with suppress(asyncio.CancelledError):
-                await task
+        await process.stop(*tasks)
+    for task in tasks:
+        # A loop that broke off by itself is a defect: the process ends with its traceback, and is restarted.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error

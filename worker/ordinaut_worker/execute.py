@@ -81,7 +81,7 @@ class Executor:
             # Needs no commit of its own: if it is lost, the condition is evaluated again.
             progress.record(move, outcome)
             return None
-        metrics.STEP_DURATION.labels(tool=move.step.uses).observe(outcome.seconds)
+        metrics.STEP_DURATION.labels(move.step.uses).observe(outcome.seconds)
         if outcome.phase is StepPhase.TIMED_OUT and progress.out_of_time:
             progress.record(move, outcome)
             return _out_of_time(progress)

@@ -66,6 +66,7 @@ class WorkLoop:
         self._wake = asyncio.Event()
         self._position = START
         metrics.SLOTS.set(slots)
+        metrics.SLOTS_BUSY.set_function(lambda: len(holding))
 
     def wake(self) -> None:
         """Look at the queue now, from its start: something may have come."""
@@ -130,12 +131,10 @@ class WorkLoop:
         metrics.PICKUP_LAG.observe(max(0.0, (leased.leased_at - leased.due_at).total_seconds()))
         task = asyncio.create_task(self._guarded(leased), name=f"run {leased.run}")
         self._holding.add(leased, task)
-        metrics.SLOTS_BUSY.set(len(self._holding))
         task.add_done_callback(lambda _: self._slot_freed(leased))
 
     def _slot_freed(self, leased: LeasedWork) -> None:
         self._holding.finished(leased)
-        metrics.SLOTS_BUSY.set(len(self._holding))
         self._wake.set()
 
     async def _guarded(self, leased: LeasedWork) -> None:

@@ -7,6 +7,7 @@ for as long as PostgreSQL is away; whether they still count is decided by the fe
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -94,9 +95,9 @@ class Settler:
         if dropped := len(batch) - len(valid):
             metrics.FENCED_WRITES.inc(dropped)
             log.warning("results dropped: their lease was lost or their run had ended", results=dropped)
-        for one in valid:
-            if one.run is not None and one.run.phase is not RunPhase.WAITING:
-                metrics.RUNS.labels(phase=one.run.phase.value).inc()
+        ended = Counter(one.run.phase for one in valid if one.run is not None and one.run.phase is not RunPhase.WAITING)
+        for phase, count in ended.items():
+            metrics.RUNS.labels(phase=phase.value).inc(count)
         return {one.work.run_id for one in valid}
 
     async def _commit_one_by_one(self, batch: Sequence[Settlement], error: psycopg.Error) -> set[object]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ordinaut.declaration import nominal
+from ordinaut.declaration import standing
+from ordinaut.declaration.standing import Standing
 from ordinaut.resources.status import Condition, PipelineStatus, RunSummary, TaskPhase, TaskStatus, ToolStatus
-from ordinaut.resources.task import TaskSpec
 from ordinaut.states import RunPhase
 from ordinaut.store import status as rows
 from ordinaut.store.declared import Kind, Owner
@@ -25,18 +25,17 @@ _FAULTLESS: Final = frozenset({RunPhase.PENDING, RunPhase.RUNNING, RunPhase.SUCC
 
 def task_status(row: rows.TaskRow, *, observed: Observed) -> dict[str, Any]:
     """Return the status of a task."""
-    spec = TaskSpec.model_validate(row.spec) if row.spec else None
-    suspended = spec is not None and spec.suspend
-    ready = _condition("Ready", row.ready, row.reason, row.message)
-    scheduled = _scheduled(row, spec=spec)
+    schedule, zone = standing.schedule_in_words(row)
+    ready = _condition("Ready", standing.task_ready(row))
+    scheduled = _condition("Scheduled", standing.task_scheduled(row))
     status = TaskStatus(
         observed_generation=row.generation,
-        phase=_phase(row, suspended=suspended),
-        schedule=spec.summary[:_MAX_MESSAGE] if spec is not None and spec.schedules else None,
-        time_zone=spec.zone_summary[:_MAX_MESSAGE] if spec is not None and spec.schedules else None,
+        phase=standing.task_phase(row),
+        schedule=schedule[:_MAX_MESSAGE] or None,
+        time_zone=zone[:_MAX_MESSAGE] or None,
         conditions=_dated([ready, scheduled], generation=row.generation, observed=observed, now=row.now),
         next_schedule_time=timestamp(row.next_fire_at),
-        upcoming=[text for moment in _upcoming(row) if (text := timestamp(moment))],
+        upcoming=[text for moment in standing.upcoming(row, limit=UPCOMING) if (text := timestamp(moment))],
         last_schedule_time=_latest(row.last_schedule_at, observed.last_schedule_time),
         last_successful_time=_latest(row.last_success_at, observed.last_successful_time),
         active=row.active,
@@ -47,22 +46,14 @@ def task_status(row: rows.TaskRow, *, observed: Observed) -> dict[str, Any]:
 
 def pipeline_status(row: rows.PipelineStatus, *, observed: Observed, now: datetime) -> dict[str, Any]:
     """Return the status of a pipeline."""
-    if row.invalid is not None:
-        ready = _condition("Ready", False, "InvalidSpec", row.invalid)
-    elif row.missing_tools is not None:
-        ready = _condition("Ready", False, "ToolNotFound", f"missing or not valid: Tool {row.missing_tools}; apply it")
-    else:
-        ready = _condition("Ready", True, "Resolved", "the pipeline can be used and its tools are there")
+    ready = _condition("Ready", standing.pipeline_ready(invalid=row.invalid, missing_tools=row.missing_tools))
     conditions = _dated([ready], generation=row.generation, observed=observed, now=now)
     return PipelineStatus(observed_generation=row.generation, conditions=conditions).canonical()
 
 
 def tool_status(row: rows.ToolStatus, *, observed: Observed, now: datetime) -> dict[str, Any]:
     """Return the status of a tool."""
-    if row.invalid is not None:
-        ready = _condition("Ready", False, "InvalidSpec", row.invalid)
-    else:
-        ready = _condition("Ready", True, "Resolved", "steps can use the tool")
+    ready = _condition("Ready", standing.tool_ready(invalid=row.invalid))
     conditions = _dated([ready], generation=row.generation, observed=observed, now=now)
     return ToolStatus(observed_generation=row.generation, conditions=conditions).canonical()
 
@@ -70,7 +61,7 @@ def tool_status(row: rows.ToolStatus, *, observed: Observed, now: datetime) -> d
 def taken_status(kind: Kind, owner: Owner, *, observed: Observed, now: datetime) -> dict[str, Any]:
     """Return the status of an object that is left out because another origin owns its name."""
     message = f"there is a {kind} of this name from {owner.origin.value} already; delete one of them or rename it"
-    ready = _condition("Ready", False, "NameTaken", message)
+    ready = _condition("Ready", Standing(False, "NameTaken", message))
     conditions = _dated([ready], generation=observed.generation, observed=observed, now=now)
     if kind == "Task":
         phase = TaskPhase.NOT_READY
@@ -83,36 +74,6 @@ def taken_status(kind: Kind, owner: Owner, *, observed: Observed, now: datetime)
 def timestamp(moment: datetime | None) -> str | None:
     """Return a moment as ``metav1.Time`` writes it: RFC 3339, UTC, whole seconds."""
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _phase(row: rows.TaskRow, *, suspended: bool) -> TaskPhase:
-    if not row.ready:
-        return TaskPhase.NOT_READY
-    if row.active:
-        return TaskPhase.RUNNING
-    if suspended:
-        return TaskPhase.SUSPENDED
-    return TaskPhase.IDLE if row.next_fire_at is None else TaskPhase.SCHEDULED
-
-
-def _scheduled(row: rows.TaskRow, *, spec: TaskSpec | None) -> dict[str, str]:
-    if row.next_fire_at is not None:
-        return _condition("Scheduled", True, "Scheduled", "the schedules will fire again")
-    if spec is None:
-        return _condition("Scheduled", False, "InvalidSpec", "the spec can't be used; see Ready")
-    if spec.suspend:
-        return _condition("Scheduled", False, "Suspended", "spec.suspend is true")
-    if not spec.schedules:
-        return _condition("Scheduled", False, "NoSchedules", "the task runs when somebody asks for it")
-    return _condition("Scheduled", False, "Finished", "the schedules have no time left")
-
-
-def _upcoming(row: rows.TaskRow) -> list[datetime]:
-    """Return the next times, counted from the stored one: the same until that has fired."""
-    if row.next_fire_at is None:
-        return []
-    later = nominal.upcoming(row.spec, anchor=row.anchor, after=row.next_fire_at, limit=UPCOMING - 1)
-    return [row.next_fire_at, *later]
 
 
 def _last_run(row: rows.TaskRow) -> RunSummary | None:
@@ -135,8 +96,9 @@ def _latest(known: datetime | None, said: str | None) -> str | None:
     return max(filter(None, (text, said)), default=None)
 
 
-def _condition(kind: str, holds: bool, reason: str, message: str) -> dict[str, str]:
-    return {"type": kind, "status": "True" if holds else "False", "reason": reason, "message": message}
+def _condition(kind: str, says: Standing) -> dict[str, str]:
+    status = "True" if says.holds else "False"
+    return {"type": kind, "status": status, "reason": says.reason, "message": says.message}
 
 
 def _dated(conditions: list[dict[str, str]], *, generation: int, observed: Observed, now: datetime) -> list[Condition]:

@@ -45,6 +45,10 @@ class Dirty:
     def wrote(self, task: int, *, now: float) -> None:
         """Record that a task's status was written."""
         self._written[task] = now
+        # It may have been marked while it was being written.
+        if self._due.get(task, float("inf")) < self._free_at(task):
+            self._due[task] = self._free_at(task)
+            heapq.heappush(self._order, (self._due[task], task))
         if len(self._written) > 2 * len(self._due) + 1000:
             self._written = {one: at for one, at in self._written.items() if at + self._spacing > now}
 

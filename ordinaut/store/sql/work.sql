@@ -1,5 +1,6 @@
 -- lease_work --
--- Take claimable work into a new lease, whose key is the fencing token. Work whose run has ended is dropped on the way.
+-- Take claimable work into a new lease, whose key is the fencing token. Work whose run has ended is dropped on the way;
+-- it is returned without namespace, so that the caller knows whether it has reached the end of the queue.
 WITH picked AS (
     DELETE FROM due_work WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM due_work
@@ -11,18 +12,18 @@ WITH picked AS (
 ), held AS (
     SELECT p.id, p.queue, p.urgency, p.due_at, p.attempt, p.run_id, p.started_at,
            r.namespace, r.task_id, r.revision, r.trigger, r.scheduled_at, r.created_at, r.params
-    FROM picked p JOIN run r USING (run_id) WHERE r.finished_at IS NULL
+    FROM picked p LEFT JOIN run r ON r.run_id = p.run_id AND r.finished_at IS NULL
 ), lease AS (
     INSERT INTO work_lease (worker, leased_until, items)
     SELECT %(worker)s, now() + %(ttl)s::interval,
            array_agg(ROW(id, queue, urgency, due_at, attempt, run_id, started_at)::work_item)
-    FROM held HAVING count(*) > 0
+    FROM held WHERE namespace IS NOT NULL HAVING count(*) > 0
     RETURNING lease_id, leased_at
 )
 SELECT lease.lease_id, lease.leased_at, held.id, held.queue, held.urgency, held.due_at, held.attempt, held.run_id,
        held.started_at, held.namespace, held.task_id, t.name AS task, held.revision, held.trigger, held.scheduled_at,
        held.created_at, held.params, held.run_id::text AS run
-FROM held CROSS JOIN lease JOIN task t USING (task_id)
+FROM held LEFT JOIN lease ON true LEFT JOIN task t USING (task_id)
 ORDER BY held.urgency, held.due_at, held.id;
 
 -- heartbeat --

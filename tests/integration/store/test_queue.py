@@ -237,6 +237,16 @@ async def test_work_of_an_ended_run_is_dropped_when_leased(pool: Pool) -> None:
         assert await depth(connection) == (0, 0, 1)
 
 
+async def test_work_of_ended_runs_does_not_keep_what_stands_behind_it_waiting(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        made = await make_runs(connection, await make_task(connection), 30)
+        ended = [*made[:20], *made[21:29]]
+        await runs.finish(connection, ended, phase=RunPhase.CANCELLED, reason="Requested", error="x")
+
+        assert [one.run_id for one in await lease(connection, limit=3)] == [made[20], made[29]]
+        assert await depth(connection) == (0, 0, 2)
+
+
 async def test_cancelling_a_waiting_run_ends_its_step_and_forgets_its_delay(pool: Pool) -> None:
     async with pool.connection() as connection:
         (run,) = await make_runs(connection, await make_task(connection), exclusive=True)

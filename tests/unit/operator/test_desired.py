@@ -116,7 +116,7 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
         ({"next_fire_at": None, "spec": {"pipelineRef": {"name": "brief"}}}, "Idle", ("False", "NoSchedules")),
         ({"next_fire_at": None}, "Idle", ("False", "Finished")),
         (
-            {"next_fire_at": None, "spec": {}, "ready": False, "reason": "InvalidSpec"},
+            {"next_fire_at": None, "spec": {}, "invalid": "…", "ready": False, "reason": "InvalidSpec"},
             "NotReady",
             ("False", "InvalidSpec"),
         ),

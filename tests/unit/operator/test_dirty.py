@@ -1,5 +1,7 @@
 """When a task's status is looked at: soon, once for many changes, and not too often."""
 
+import pytest
+
 from ordinaut_operator.status.dirty import Dirty
 
 
@@ -18,6 +20,15 @@ def test_a_task_is_not_due_again_before_the_spacing_has_passed() -> None:
     dirty.mark([7], now=10.1)
     assert dirty.take(10, now=12.9) == []
     assert dirty.take(10, now=13.0) == [7]
+
+
+def test_a_task_that_is_marked_while_it_is_written_waits_for_the_spacing_too() -> None:
+    dirty = Dirty(settle=1.0, spacing=3.0)
+    dirty.mark([7], now=10.0)
+    dirty.wrote(7, now=10.5)
+    assert dirty.take(10, now=13.4) == []
+    assert dirty.pause(now=13.4) == pytest.approx(0.1)
+    assert dirty.take(10, now=13.5) == [7]
 
 
 def test_an_earlier_time_wins_over_a_later_one() -> None:

@@ -201,7 +201,7 @@ async def test_draining_gives_back_what_does_not_end_within_the_grace(monkeypatc
         assert loop.done()
 
     assert worker.runs.ended == []
-    assert [(one.work.id, one.release) for one in worker.settled.settlements] == [(1, True), (2, True)]
+    assert {(one.work.id, one.release) for one in worker.settled.settlements} == {(1, True), (2, True)}
 
 
 async def test_a_drained_worker_takes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:

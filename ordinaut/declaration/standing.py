@@ -1,0 +1,82 @@
+"""
+Where a declared object stands, in the words that people read.
+
+Pure: over rows of ``store.status``. The operator puts them into the status of the resources, the API into its answers,
+so that ``kubectl get`` and ``ordinaut get`` tell the same.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from ordinaut.declaration import nominal
+from ordinaut.resources.status import TaskPhase
+from ordinaut.resources.task import Schedule, TaskSpec
+from ordinaut.store.status import TaskRow
+
+
+class Standing(NamedTuple):
+    """What a condition says: whether it holds, one word why, and a sentence."""
+
+    holds: bool
+    reason: str
+    message: str
+
+
+def task_phase(row: TaskRow) -> TaskPhase:
+    """Return where a task stands, in one word."""
+    if not row.ready:
+        return TaskPhase.NOT_READY
+    if row.active:
+        return TaskPhase.RUNNING
+    if row.spec.get("suspend"):
+        return TaskPhase.SUSPENDED
+    return TaskPhase.IDLE if row.next_fire_at is None else TaskPhase.SCHEDULED
+
+
+def task_ready(row: TaskRow) -> Standing:
+    """Return whether a task can run."""
+    return Standing(row.ready, row.reason, row.message)
+
+
+def task_scheduled(row: TaskRow) -> Standing:
+    """Return whether a task will fire again by itself."""
+    if row.next_fire_at is not None:
+        return Standing(True, "Scheduled", "the schedules will fire again")
+    if row.invalid is not None or not row.spec:
+        return Standing(False, "InvalidSpec", "the spec can't be used; see Ready")
+    if row.spec.get("suspend"):
+        return Standing(False, "Suspended", "spec.suspend is true")
+    if not row.spec.get("schedules"):
+        return Standing(False, "NoSchedules", "the task runs when somebody asks for it")
+    return Standing(False, "Finished", "the schedules have no time left")
+
+
+def pipeline_ready(*, invalid: str | None, missing_tools: str | None) -> Standing:
+    """Return whether a pipeline can be used; ``missing_tools`` are names, None when all are there."""
+    if invalid is not None:
+        return Standing(False, "InvalidSpec", invalid)
+    if missing_tools:
+        return Standing(False, "ToolNotFound", f"missing or not valid: Tool {missing_tools}; apply it")
+    return Standing(True, "Resolved", "the pipeline can be used and its tools are there")
+
+
+def tool_ready(*, invalid: str | None) -> Standing:
+    """Return whether a tool can be used."""
+    if invalid is not None:
+        return Standing(False, "InvalidSpec", invalid)
+    return Standing(True, "Resolved", "steps can use the tool")
+
+
+def schedule_in_words(row: TaskRow) -> tuple[str, str]:
+    """Return a task's schedules and their time zones in a few words; empty where it has none."""
+    # Only this part of the spec is read: a page may have 500 tasks.
+    spec = TaskSpec.model_construct(schedules=[Schedule.model_validate(one) for one in row.spec.get("schedules", ())])
+    return spec.summary, spec.zone_summary
+
+
+def upcoming(row: TaskRow, *, limit: int) -> list[datetime]:
+    """Return the next nominal times, counted from the stored one: the same until that has fired."""
+    if row.next_fire_at is None:
+        return []
+    later = nominal.upcoming(row.spec, anchor=row.anchor, after=row.next_fire_at, limit=limit)
+    return [row.next_fire_at, *later[: limit - 1]]
