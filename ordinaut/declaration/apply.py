@@ -32,7 +32,7 @@ async def apply(pool: Pool, objects: Sequence[Declared], *, origin: Origin) -> A
         await declared.lock_namespaces(connection, {one.key.namespace for one in objects})
         owners = await declared.owners(connection, [one.key for one in objects])
         conflicts = {key: owner for key, owner in owners.items() if owner.origin is not origin}
-        ours = [one for one in objects if one.key not in conflicts]
+        ours = [one for one in objects if one.key not in conflicts and not _is_former(one, owners)]
         replaced = [Incarnation(one.key, owners[one.key].uid) for one in ours if _is_another(one, owners)]
         gone = await _delete(connection, replaced, origin=origin)
         changed: list[Key] = []
@@ -51,6 +51,12 @@ async def remove(pool: Pool, gone: Sequence[Incarnation], *, origin: Origin) -> 
         deleted = await _delete(connection, gone, origin=origin)
         await _settle_in(connection, deleted)
     return deleted
+
+
+def _is_former(one: Declared, owners: Mapping[Key, Owner]) -> bool:
+    """Whether this is news of a task that has been deleted and made anew since: its source lags behind another."""
+    since = owners[one.key].since if one.key in owners else None
+    return since is not None and one.created_at is not None and one.created_at < since
 
 
 def _is_another(one: Declared, owners: Mapping[Key, Owner]) -> bool:

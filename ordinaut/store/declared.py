@@ -64,10 +64,11 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who has a name now."""
+    """Who has a name now; ``since`` is when a task was created."""
 
     origin: Origin
     uid: str
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ async def owners(connection: Connection, keys: Iterable[Key]) -> dict[Key, Owner
     """Return who has these names; names that nobody has are left out."""
     names = [{"kind": key.kind, "namespace": key.namespace, "name": key.name} for key in keys]
     cursor = await connection.execute(SQL["name_owners"], {"names": _json(names)})
-    return {Key(row[0], row[1], row[2]): Owner(Origin(row[3]), row[4]) for row in await cursor.fetchall()}
+    return {Key(row[0], row[1], row[2]): Owner(Origin(row[3]), row[4], row[5]) for row in await cursor.fetchall()}
 
 
 async def upsert(connection: Connection, kind: Kind, objects: Sequence[Declared], *, origin: Origin) -> list[Key]:

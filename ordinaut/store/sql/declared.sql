@@ -52,8 +52,8 @@ WHERE t.origin = excluded.origin
 RETURNING t.namespace, t.name;
 
 -- name_owners --
--- Who owns each of these names now.
-SELECT x.kind, x.namespace, x.name, coalesce(t.origin, p.origin, o.origin), coalesce(t.uid, p.uid, o.uid)
+-- Who owns each of these names now, and since when a task has existed.
+SELECT x.kind, x.namespace, x.name, coalesce(t.origin, p.origin, o.origin), coalesce(t.uid, p.uid, o.uid), t.anchor
 FROM jsonb_to_recordset(%(names)s::jsonb) AS x (kind text, namespace text, name text)
 LEFT JOIN task t ON x.kind = 'Task' AND t.namespace = x.namespace AND t.name = x.name AND t.deleted_at IS NULL
 LEFT JOIN pipeline p ON x.kind = 'Pipeline' AND p.namespace = x.namespace AND p.name = x.name

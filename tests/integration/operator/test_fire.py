@@ -49,6 +49,13 @@ async def active(pool: Pool, name: str) -> int:
     return row.active
 
 
+def made(uid: str, at: str) -> dict[str, Any]:
+    """Return a task as the API server sends one of two incarnations."""
+    document = task("t", LOG)
+    document["metadata"] |= {"uid": uid, "creationTimestamp": at, "generation": 1}
+    return document
+
+
 def minutes(until: datetime, count: int) -> list[datetime]:
     """Return the last whole minutes up to a moment, oldest first."""
     last = until.replace(second=0, microsecond=0)
@@ -290,3 +297,31 @@ async def test_a_name_that_another_origin_owns_is_left_alone(pool: Pool) -> None
 
     assert applied.changed == []
     assert [owner.origin for owner in applied.conflicts.values()] == [Origin.API]
+
+
+async def test_late_news_of_a_task_that_was_made_anew_does_not_replace_it(pool: Pool) -> None:
+    await declare(pool, made("new", "2026-03-02T08:00:00Z"), origin=Origin.KUBERNETES)
+    run_id = await run_now(pool, namespace="default", name="t")
+
+    late = await declare(pool, made("old", "2026-03-01T08:00:00Z"), origin=Origin.KUBERNETES)
+
+    assert late.changed == []
+    async with pool.connection() as connection:
+        (kept,) = await declared.incarnations(connection, origin=Origin.KUBERNETES)
+        run = await runs.get(connection, namespace="default", run_id=run_id)
+    assert kept.uid == "new"
+    assert run is not None
+    assert run.phase == "Pending"
+
+
+async def test_a_task_made_anew_replaces_the_one_whose_deletion_was_missed(pool: Pool) -> None:
+    await declare(pool, made("old", "2026-03-01T08:00:00Z"), origin=Origin.KUBERNETES)
+    run_id = await run_now(pool, namespace="default", name="t")
+
+    await declare(pool, made("new", "2026-03-02T08:00:00Z"), origin=Origin.KUBERNETES)
+
+    async with pool.connection() as connection:
+        run = await runs.get(connection, namespace="default", run_id=run_id)
+    assert run is not None
+    assert (run.phase, run.reason) == ("Cancelled", "TaskDeleted")
+    assert await active(pool, "t") == 0
