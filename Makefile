@@ -29,7 +29,8 @@ bench: .venv/.dev ## Measure: prints figures, asserts nothing
 	$(BIN)/python -m bench
 
 faults: .venv/.dev ## Run the fault tests at their full length
-	ORDINAUT_TEST_OUTAGE_SECONDS=30 ORDINAUT_TEST_KILLS=100 $(BIN)/pytest tests/faults
+	ORDINAUT_TEST_TIMED=1 ORDINAUT_TEST_OUTAGE_SECONDS=90 ORDINAUT_TEST_TASKS=10000 ORDINAUT_TEST_KILLS=100 \
+		$(BIN)/pytest tests/faults tests/cluster --timeout 3600
 
 crds: .venv/.dev ## Write crds/ from ordinaut/resources
 	$(BIN)/python -m ordinaut.resources.crd --write crds

@@ -59,7 +59,8 @@ def valkey() -> Iterator[str]:
     if url := os.environ.get("ORDINAUT_TEST_REDIS_URL"):
         yield url
         return
-    with ValkeyServer() as server:
+    # Its own choice is the first free port from 16379 on, which other test processes choose at the same moment.
+    with ValkeyServer(port=free_port()) as server:
         yield server.connection_url
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 
 import pytest
 
@@ -10,11 +9,11 @@ from ordinaut.store.pool import Pool
 from tests.cluster import operating
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.operating import create, create_many, eventually, pipeline, stored, task
+from tests.timing import at_most
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 STORED = 10_000
-SECONDS = 15.0
 
 WRITTEN = int(os.environ.get("ORDINAUT_TEST_TASKS", "1000"))
 """Tasks whose statuses are written first, which takes the API server minutes for ten thousand."""
@@ -39,7 +38,6 @@ async def test_ten_thousand_tasks_are_stored_within_fifteen_seconds_of_the_start
     control_plane: ControlPlane, namespace: str, database: str, pool: Pool
 ) -> None:
     await make(control_plane, namespace, STORED)
-    used = time.process_time()
     async with operating.operating(control_plane.kubeconfig, database, [namespace], writes_status=False):
 
         async def all_stored() -> bool:
@@ -47,10 +45,7 @@ async def test_ten_thousand_tasks_are_stored_within_fifteen_seconds_of_the_start
                 row = await (await connection.execute("SELECT count(*) FROM task WHERE ready")).fetchone()
                 return row == (STORED,)
 
-        elapsed = await eventually(all_stored, within=120)
-        used = time.process_time() - used
-    # Other tests run beside this one: time in which this process did not get to run is not the operator's.
-    assert min(elapsed, 1.5 * used) < SECONDS
+        assert await eventually(all_stored, within=200) < at_most(15)
 
 
 async def test_a_restart_with_thousands_of_unchanged_tasks_makes_no_write_to_the_api_server(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ordinaut.engine.schema import apply_defaults, compile_schema
 from ordinaut.errors import FieldError, Invalid, Mistake
+from tests.timing import at_most
 
 WEATHER = {
     "type": "object",
@@ -329,7 +330,7 @@ def test_a_schema_that_would_cost_too_much_is_refused_at_once(schema):
     started = time.monotonic()
 
     assert flaws(schema)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < at_most(2)
 
 
 @pytest.mark.parametrize("depth", [300, 100_000])
@@ -367,7 +368,7 @@ def test_a_hostile_value_is_refused_in_bounded_time(schema, value):
     with pytest.raises(Invalid) as caught:
         compiled.check(value, field="with")
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < at_most(3)
     assert 1 <= len(caught.value.errors) <= 10
     assert len(str(caught.value)) < 5_000
 
