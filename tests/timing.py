@@ -1,8 +1,8 @@
 """
 How strictly tests hold times.
 
-Exactly on a machine with nothing else to do (``ORDINAUT_TEST_TIMED=1``, as `make faults` sets it); otherwise, where other
-tests run beside them, only so far that nothing hangs. Figures belong to the benches.
+Exactly on a machine with nothing else to do (``ORDINAUT_TEST_TIMED=1``, as `make faults` sets it); otherwise, where
+other tests run beside them, only so far that nothing hangs. Figures belong to the benches.
 """
 
 import os
