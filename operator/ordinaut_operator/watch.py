@@ -35,6 +35,9 @@ log = get_logger(__name__)
 NEED: Final = "watch"
 """What :class:`Readiness` calls the watches."""
 
+_CLOSING: Final = 0.1
+"""Seconds."""
+
 _STOP_TIMEOUT: Final = 10.0
 """Seconds; kopf takes some to give up ten thousand objects that it has just listed."""
 
@@ -159,6 +162,8 @@ class _Life:
             )
         finally:
             self._stop.set()  # kopf waits for it in a thread that would outlive the loop
+            # What kopf breaks off in the middle of a list closes its connections in later rounds of the loop.
+            await asyncio.sleep(_CLOSING)
 
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """

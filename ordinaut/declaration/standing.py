@@ -42,7 +42,7 @@ def task_scheduled(row: TaskRow) -> Standing:
     """Return whether a task will fire again by itself."""
     if row.next_fire_at is not None:
         return Standing(True, "Scheduled", "the schedules will fire again")
-    if row.invalid is not None or not row.spec:
+    if row.invalid is not None:
         return Standing(False, "InvalidSpec", "the spec can't be used; see Ready")
     if row.spec.get("suspend"):
         return Standing(False, "Suspended", "spec.suspend is true")

@@ -27,18 +27,23 @@ set_json_loads(orjson.loads)
 set_json_dumps(orjson.dumps)
 
 
-def connection_options(*, application: str, statement_timeout: timedelta) -> dict[str, Any]:
+_BY_KEY = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+
+
+def connection_options(*, application: str, statement_timeout: timedelta, by_key: bool = False) -> dict[str, Any]:
     """
     Return keyword arguments for ``psycopg.connect`` that every connection of Ordinaut shares.
 
     TCP keepalives and ``tcp_user_timeout`` bound how long a vanished server can hold a connection (some 15 s).
+    ``by_key`` is for a process whose statements look up rows by key only: in a young partition the planner would rather
+    read all rows, and keep to that plan while they become a hundred thousand.
     """
     milliseconds = int(statement_timeout.total_seconds() * 1000)
     return {
         "autocommit": True,
         "application_name": f"ordinaut-{application}",
         "options": f"-c search_path={SCHEMA} -c statement_timeout={milliseconds} -c timezone=UTC"
-        " -c idle_in_transaction_session_timeout=60000",
+        f" -c idle_in_transaction_session_timeout=60000{_BY_KEY if by_key else ''}",
         "connect_timeout": 5,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
@@ -50,16 +55,22 @@ def connection_options(*, application: str, statement_timeout: timedelta) -> dic
 
 @asynccontextmanager
 async def open_pool(
-    url: str, *, application: str, size: int, statement_timeout: timedelta = timedelta(seconds=30)
+    url: str,
+    *,
+    application: str,
+    size: int,
+    statement_timeout: timedelta = timedelta(seconds=30),
+    by_key: bool = False,
 ) -> AsyncIterator[Pool]:
     """
     Open a pool of at most ``size`` connections, without waiting for the first one.
 
-    A process therefore starts, answers ``/healthz`` and says why it is not ready while PostgreSQL is away.
+    A process therefore starts, answers ``/healthz`` and says why it is not ready while PostgreSQL is away. ``by_key``
+    as in :func:`connection_options`.
     """
     pool: Pool = AsyncConnectionPool(
         url,
-        kwargs=connection_options(application=application, statement_timeout=statement_timeout),
+        kwargs=connection_options(application=application, statement_timeout=statement_timeout, by_key=by_key),
         min_size=1,
         max_size=size,
         timeout=10,

@@ -316,7 +316,7 @@ def test_the_event_of_the_page_is_what_the_relay_sends() -> None:
 
 REASONS: dict[str, Callable[[], set[str]]] = {
     "readiness": lambda: found_in_sources(r'Readiness\("(\w+)"'),
-    "conditions": lambda: found_in_sources(r'_condition\("(?:Ready|Scheduled)", (?:True|False), "(\w+)"'),
+    "conditions": lambda: found_in_sources(r'Standing\((?:True|False), "(\w+)"'),
     "runs": lambda: found_in_sources(r'RunPhase\.\w+,\s*reason="(\w+)"'),
     "skipped": lambda: {*SkipReason},
 }

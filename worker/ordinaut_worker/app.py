@@ -43,7 +43,9 @@ async def run(configured: WorkerSettings) -> None:
         process.running(
             configured, readiness=readiness, worker=configured.worker_name, slots=configured.worker_slots
         ) as stopped,
-        open_pool(configured.database_url.get_secret_value(), application="worker", size=POOL_SIZE) as pool,
+        open_pool(
+            configured.database_url.get_secret_value(), application="worker", size=POOL_SIZE, by_key=True
+        ) as pool,
         http.client(connections=configured.worker_slots) as client,
     ):
         migrated = asyncio.create_task(wait_until_migrated(pool, readiness=readiness))

@@ -1,7 +1,9 @@
 -- claim_due_tasks --
--- Tasks with a nominal time that has come, locked until the firing transaction ends; others skip them.
+-- Tasks with a nominal time that has come, locked until the firing transaction ends; others skip them. Whether a run has
+-- ended is asked of one run at a time: as a join, the planner reads all runs of the day for each task.
 SELECT c.task_id, c.evaluated_at, c.as_of, c.kept, c.next_fire_at, t.namespace, t.name, t.spec, t.params, t.anchor, t.revision,
-       EXISTS (SELECT FROM active_run a JOIN run r USING (run_id) WHERE a.task_id = c.task_id AND r.finished_at IS NULL) AS busy, now() AS now
+       EXISTS (SELECT FROM active_run a WHERE a.task_id = c.task_id
+               AND (SELECT r.finished_at IS NULL FROM run r WHERE r.run_id = a.run_id)) AS busy, now() AS now
 FROM task_clock c JOIN task t USING (task_id)
 WHERE c.next_fire_at <= now()
 ORDER BY c.next_fire_at
@@ -37,7 +39,8 @@ SELECT now();
 -- lock_task --
 -- A task that is about to be run by hand, locked against its own clock.
 SELECT t.task_id, t.namespace, t.name, t.spec, t.ready, t.reason, t.message, t.revision, now() AS now,
-       EXISTS (SELECT FROM active_run a JOIN run r USING (run_id) WHERE a.task_id = t.task_id AND r.finished_at IS NULL) AS busy
+       EXISTS (SELECT FROM active_run a WHERE a.task_id = t.task_id
+               AND (SELECT r.finished_at IS NULL FROM run r WHERE r.run_id = a.run_id)) AS busy
 FROM task t JOIN task_clock c USING (task_id)
 WHERE t.namespace = %(namespace)s AND t.name = %(name)s AND t.deleted_at IS NULL
 FOR UPDATE OF c;

@@ -15,7 +15,7 @@ from ordinaut.states import Origin, RunPhase, StepPhase, Trigger
 from ordinaut.store import clock, declared, runs, status, work
 from ordinaut.store.clock import Fire
 from ordinaut.store.ids import new_run_id
-from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.pool import Connection, Pool, open_pool
 from ordinaut.store.status import TaskRow
 from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
 from tests.declaring import declare, manifest, pipeline, task, tool
@@ -224,3 +224,54 @@ async def test_changed_tasks_are_named_while_they_fit_a_notification(
 
     (heard,) = listening.notifies(timeout=20, stop_after=1)
     assert heard.payload == payload
+
+
+async def rows_read_in_passing(connection: Connection) -> int:
+    """Return how many rows of runs and steps were read by going through whole partitions so far."""
+    await connection.execute("SELECT pg_stat_force_next_flush()")
+    row = await (
+        await connection.execute(
+            "SELECT coalesce(sum(seq_tup_read), 0)::int FROM pg_stat_user_tables WHERE relname ~ '^(run|step)_'"
+        )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.parametrize("process", ["operator", "worker"])
+async def test_firing_leasing_and_settling_do_not_read_the_history(pool: Pool, database: str, process: str) -> None:
+    await declare(pool, *(task(f"t{n}", LOG, schedules=[{"cron": "* * * * *"}]) for n in range(20)))
+    async with (
+        open_pool(database, application="test", size=1, by_key=process == "worker") as single,
+        single.connection() as connection,
+    ):
+        task_id = (await status.task_ids(connection, origin=Origin.API))[0]
+        # Never analysed, as a partition is in its first minutes.
+        for _ in range(4):
+            await make_runs(connection, task_id, 1000)
+        leased = await lease(connection, limit=1000)
+        before = await rows_read_in_passing(connection)
+
+        # Often enough for the plans that the server keeps.
+        for _ in range(10):
+            if process == "operator":
+                assert await claim_and_advance(connection) == 20
+            else:
+                batch, leased = leased[:50], leased[50:]
+                now = monotonic()
+                step = StepResult(0, "a", StepPhase.SUCCEEDED, 1, started=now, finished=now, output=b"1")
+                settled = [Settlement(one, steps=[step], run=RunResult(RunPhase.SUCCEEDED)) for one in batch]
+                assert len(await work.settle(connection, settled, done=[])) == 50
+                await lease(connection, limit=10)
+
+        assert await rows_read_in_passing(connection) - before < 1000
+
+
+async def claim_and_advance(connection: Connection) -> int:
+    """Make all tasks due, claim them and move their clocks on, as firing does; return how many there were."""
+    await connection.execute("UPDATE task_clock SET next_fire_at = now(), evaluated_at = now() - interval '1 min'")
+    async with connection.transaction():
+        claimed = await clock.claim_due(connection, limit=500)
+        advances = [clock.Advance(one.task_id, one.now, None, 0, one.now + LONG) for one in claimed]
+        await clock.advance(connection, advances, tzdata="x")
+    return len(claimed)
