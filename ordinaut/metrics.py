@@ -12,7 +12,7 @@ _DURATION = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 FIRES = Counter("ordinaut_fires", "Nominal times decided, by outcome: Fired or the reason for skipping.", ["outcome"])
 SCHEDULE_LAG = Histogram(
     "ordinaut_schedule_lag_seconds",
-    "From a nominal time to its run being in the queue, of times not caught up.",
+    "From a nominal time to its run being in the queue; catching up shows as a long one.",
     buckets=_LAG,
 )
 CLOCK_TASKS_MOVED = Counter("ordinaut_tzdata_moved_tasks", "Tasks whose next time moved with new time zone data.")
@@ -49,8 +49,4 @@ HTTP_REQUESTS = Counter(
 )
 HTTP_DURATION = Histogram(
     "ordinaut_http_request_duration_seconds", "API requests by route template.", ["route"], buckets=_LAG
-)
-
-INVARIANT_VIOLATIONS = Counter(
-    "ordinaut_invariant_violations", "Facts found in PostgreSQL that must never be.", ["invariant"]
 )

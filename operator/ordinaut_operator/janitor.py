@@ -98,7 +98,6 @@ async def _announce(connection: Connection, again: Sequence[ExpiredItem], parked
         namespace, task, _ = names[run.run_id]
         data = {"phase": RunPhase.PARKED, "reason": "MaxDeliveriesExceeded"}
         found.append(Event("run.parked", namespace, task, run=str(run.run_id), data=data))
-        metrics.RUNS.labels(phase=RunPhase.PARKED.value).inc()
     await events.append(connection, [event.compact() for event in found])
     await status.notify(connection, [task_id for _, _, task_id in names.values()])
 

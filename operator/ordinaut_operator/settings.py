@@ -22,7 +22,7 @@ class OperatorSettings(ProcessSettings):
         description='Namespaces to watch, as JSON (["a", "b"]); empty: all.',
     )
     identity: str | None = Field(
-        default=None, description="Name of this replica in the Lease; by default host name and process id."
+        default=None, description="Name of this replica in the Lease; by default POD_NAME, else made of the host name."
     )
     lease_namespace: str | None = Field(
         default=None, description="Namespace of the Lease; by default the operator's own."

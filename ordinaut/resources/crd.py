@@ -37,7 +37,7 @@ _COLUMNS: Final = {
         ("Last", "string", ".status.lastScheduleTime"),
         ("Phase", "string", ".status.phase"),
     ),
-    "Pipeline": (("Steps", "integer", ".status.steps"), ("Ready", "string", _READY)),
+    "Pipeline": (("Ready", "string", _READY),),
     "Tool": (("URL", "string", ".spec.http.url"), ("Ready", "string", _READY)),
 }
 _DROPPED: Final = ("title", "default", "const", "$defs", STORED_DEFAULT)

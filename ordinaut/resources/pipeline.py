@@ -62,7 +62,7 @@ class Step(Part):
     with_: Annotated[dict[str, Any], Templates()] = Field(default={}, alias="with", max_length=64)
     """Input of the tool. Text in it may hold templates: ${steps.weather.summary}."""
     if_: Expression | None = Field(default=None, alias="if")
-    """JMESPath over params, steps, run, task and now; the step is skipped unless it is true."""
+    """JMESPath over params, steps, run and task; the step is skipped unless it is true."""
     needs: list[StepId] | None = Field(default=None, max_length=16)
     """Steps that must be over before this one starts; by default the step before it."""
     for_each: Annotated[str, NotYet(_NO_LOOPS)] | None = Field(default=None, min_length=1, max_length=1024)

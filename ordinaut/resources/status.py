@@ -81,8 +81,6 @@ class TaskStatus(Part):
     """When the last run that succeeded was complete."""
     active: int = Field(default=0, ge=0)
     """Runs that are not final."""
-    active_runs: list[_Word] = Field(default=[], max_length=5)
-    """Ids of active runs, the oldest first."""
     last_run: RunSummary | None = None
 
 
@@ -93,10 +91,6 @@ class PipelineStatus(Part):
     """The generation of the spec that the rest is about."""
     conditions: list[Condition] = Field(default=[], max_length=8)
     """Ready: it compiles, and its tools are there."""
-    digest: _Text | None = None
-    """The revision that a new run pins."""
-    steps: int | None = Field(default=None, ge=0)
-    """How many steps it has."""
 
 
 class ToolStatus(Part):

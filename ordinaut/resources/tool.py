@@ -115,5 +115,5 @@ class ToolSpec(Part):
     """How long one call may take. Default: 30s."""
     retry_strategy: RetryStrategy | None = None
     """When a failed call is tried again, for steps that do not say it themselves."""
-    idempotent: bool = False
+    idempotent: Annotated[bool, NotYet("leave it out: every call carries an Idempotency-Key")] = False
     """True: calling the tool twice with the same Idempotency-Key has the effect of calling it once."""

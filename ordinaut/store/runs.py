@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 from psycopg.rows import class_row
 
+from ordinaut import metrics
 from ordinaut.states import RunPhase, StepPhase, Trigger
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
@@ -126,6 +127,7 @@ async def finish(
     )
     finished = await cursor.fetchall()
     ended = {"run_ids": [run.run_id for run in finished]}
+    metrics.RUNS.labels(phase=phase.value).inc(len(finished))
     if finished:
         await connection.execute(SQL["finish_waiting_steps"], {**ended, "phase": StepPhase.CANCELLED.value})
         await connection.execute(SQL["forget_delayed"], ended)

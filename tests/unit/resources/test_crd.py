@@ -131,7 +131,7 @@ def test_only_suspend_has_a_default_that_the_server_stores() -> None:
     ("kind", "short", "columns"),
     [
         ("Task", "otask", ["Schedule", "Timezone", "Suspend", "Next", "Last", "Phase", "Age"]),
-        ("Pipeline", "opipe", ["Steps", "Ready", "Age"]),
+        ("Pipeline", "opipe", ["Ready", "Age"]),
         ("Tool", "otool", ["URL", "Ready", "Age"]),
     ],
 )

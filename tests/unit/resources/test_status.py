@@ -11,7 +11,6 @@ def test_a_status_is_written_in_the_spelling_of_kubernetes() -> None:
         next_schedule_time=_TIME,
         upcoming=[_TIME],
         active=1,
-        active_runs=["0192"],
         last_run=RunSummary(id="0192", phase="Running", scheduled_time=_TIME),
     )
     assert status.canonical() == {
@@ -23,6 +22,5 @@ def test_a_status_is_written_in_the_spelling_of_kubernetes() -> None:
         "nextScheduleTime": _TIME,
         "upcoming": [_TIME],
         "active": 1,
-        "activeRuns": ["0192"],
         "lastRun": {"id": "0192", "phase": "Running", "scheduledTime": _TIME},
     }

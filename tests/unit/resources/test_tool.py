@@ -12,7 +12,6 @@ def test_a_tool_with_every_supported_field_is_read() -> None:
         "outputSchema": {"type": "object", "properties": {"a": {"const": None}}},
         "timeout": "10s",
         "retryStrategy": {"limit": 5},
-        "idempotent": True,
     }
     assert parsed_tool(tool() | {"spec": spec}).spec.canonical() == spec
 
