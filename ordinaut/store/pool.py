@@ -23,6 +23,13 @@ Pool = AsyncConnectionPool[Connection]
 
 SCHEMA = "ordinaut"
 
+RECONNECT_TIMEOUT = 3.0
+"""
+Seconds after which the pool gives an attempt to connect up, and starts anew when it is next asked for a connection.
+
+Its pauses double within an attempt: a longer one would still be asleep long after the server is back.
+"""
+
 set_json_loads(orjson.loads)
 set_json_dumps(orjson.dumps)
 
@@ -74,7 +81,7 @@ async def open_pool(
         min_size=1,
         max_size=size,
         timeout=10,
-        reconnect_timeout=30,
+        reconnect_timeout=RECONNECT_TIMEOUT,
         check=AsyncConnectionPool.check_connection,
         open=False,
         name=application,

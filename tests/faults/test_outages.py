@@ -18,6 +18,7 @@ from tests import running
 from tests.declaring import declare_at, task
 from tests.running import Processes, until
 from tests.servers import StoppablePostgres, StoppableValkey
+from tests.timing import at_most
 
 OUTAGE = float(os.environ.get("ORDINAUT_TEST_OUTAGE_SECONDS", "8"))
 """How long a server is away; `make faults` makes it 30."""
@@ -103,7 +104,7 @@ def test_postgresql_goes_away_and_comes_back(
     postgres.start()
 
     for one in started:
-        until(lambda one=one: one.readiness() == {"status": "ready"}, what=one.log, seconds=10)
+        until(lambda one=one: one.readiness() == {"status": "ready"}, what=one.log, seconds=at_most(10))
     assert run_to_the_end(postgres.url, "t") == "Succeeded"
 
     async def ledger(pool: Any) -> list[tuple[Any, ...]]:
