@@ -8,7 +8,7 @@ SIGTERM or SIGINT has come.
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ CANCEL_AGAIN = 0.2
 log = get_logger(__name__)
 
 
-def start(process: str, model: type[Configured], work: Callable[[Configured], Awaitable[None]]) -> None:
+def start(process: str, model: type[Configured], work: Callable[[Configured], Coroutine[Any, Any, None]]) -> None:
     """Read the settings, set up logging, and run ``work`` with them until it returns."""
     configured = settings.load(model)
     # What the imports have made lives as long as the process; looking through it costs tens of milliseconds each time.
@@ -35,11 +35,7 @@ def start(process: str, model: type[Configured], work: Callable[[Configured], Aw
     gc.freeze()
     logging.configure(process=process, level=configured.log_level, log_format=configured.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_awaited(work, configured))
-
-
-async def _awaited(work: Callable[[Configured], Awaitable[None]], configured: Configured) -> None:
-    await work(configured)
+        runner.run(work(configured))
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from ordinaut.declaration import examine
 from ordinaut.declaration.nominal import upcoming
 from ordinaut.errors import Invalid
 from ordinaut.resources.manifest import Task
+from ordinaut.resources.moment import format_instant
 from ordinaut_cli import files, times
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
 
@@ -24,7 +25,7 @@ def coming(names: Sequence[str], *, namespace: str, count: int) -> dict[str, lis
         if isinstance(resource, Task):
             spec = resource.spec.canonical()
             following = upcoming(spec, anchor=now, after=now, limit=count)
-            found[resource.metadata.name] = [time.isoformat().replace("+00:00", "Z") for time in following]
+            found[resource.metadata.name] = [format_instant(time) for time in following]
     if not found:
         raise CommandError(f"-f: {', '.join(names)}: no Task in there", exit_code=WRONG_INPUT)
     return found

@@ -16,6 +16,7 @@ from ordinaut import metrics, schedule
 from ordinaut.declaration.nominal import stored_schedules
 from ordinaut.declaration.running import replace_active
 from ordinaut.events.envelope import Event
+from ordinaut.resources.moment import format_instant
 from ordinaut.schedule import CatchUp, CatchUpPolicy, Decision, Progress, decide_missed
 from ordinaut.states import SkipReason, Trigger
 from ordinaut.store import clock, events, runs, status
@@ -167,7 +168,7 @@ def _events(verdict: Verdict) -> list[Event]:
             task.namespace,
             task.name,
             run=str(run.run_id),
-            data={"trigger": Trigger.SCHEDULE, "scheduledTime": _rfc3339(run.scheduled_at)},
+            data={"trigger": Trigger.SCHEDULE, "scheduledTime": run.scheduled_at and format_instant(run.scheduled_at)},
         )
         for run in verdict.runs
     ]
@@ -177,8 +178,8 @@ def _events(verdict: Verdict) -> list[Event]:
         data = {
             "reason": reason,
             "count": len(times),
-            "firstTime": _rfc3339(times[0].scheduled_at),
-            "lastTime": _rfc3339(times[-1].scheduled_at),
+            "firstTime": format_instant(times[0].scheduled_at),
+            "lastTime": format_instant(times[-1].scheduled_at),
         }
         found.append(Event("task.skipped", task.namespace, task.name, data=data))
     return found
@@ -196,7 +197,3 @@ def _count(verdicts: Sequence[Verdict]) -> Round:
     for lag in done.lags:
         metrics.SCHEDULE_LAG.observe(lag)
     return done
-
-
-def _rfc3339(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

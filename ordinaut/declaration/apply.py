@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ordinaut import schedule
+from ordinaut.declaration.ending import cancel_runs
 from ordinaut.declaration.resolve import clock_start, is_exclusive, resolve
 from ordinaut.events.envelope import Event
 from ordinaut.resources.task import TaskSpec
-from ordinaut.states import Origin, RunPhase
+from ordinaut.states import Origin
 from ordinaut.store import declared, events, runs, status
-from ordinaut.store.declared import KINDS, Declared, Incarnation, Key, Owner, Resolution, Unresolved
+from ordinaut.store.declared import KINDS, Declared, Incarnation, Key, Owner, Resolution
 from ordinaut.store.pool import Connection, Pool
 
 
@@ -71,29 +72,12 @@ async def _delete(connection: Connection, gone: Sequence[Incarnation], *, origin
     for kind in reversed(KINDS):
         if batch := [one for one in gone if one.key.kind == kind]:
             deleted += await declared.delete(connection, kind, batch, origin=origin)
-    stopped = [ids[key] for key in deleted if key in ids]
+    stopped = {ids[key]: key.name for key in deleted if key in ids}
     if stopped:
-        await _cancel_runs(connection, {task_id: key for key, task_id in ids.items() if task_id in stopped})
+        unfinished = await runs.unfinished(connection, task_ids=list(stopped))
+        await cancel_runs(connection, unfinished, tasks=stopped, reason="TaskDeleted", error="the task was deleted")
     await _announce(connection, "task.deleted", deleted)
     return deleted
-
-
-async def _cancel_runs(connection: Connection, tasks: Mapping[int, Key]) -> None:
-    unfinished = await runs.unfinished(connection, task_ids=list(tasks))
-    ended = await runs.finish(
-        connection, unfinished, phase=RunPhase.CANCELLED, reason="TaskDeleted", error="the task was deleted"
-    )
-    cancelled = [
-        Event(
-            "run.cancelled",
-            run.namespace,
-            tasks[run.task_id].name,
-            run=str(run.run_id),
-            data={"phase": RunPhase.CANCELLED, "reason": "TaskDeleted"},
-        )
-        for run in ended
-    ]
-    await events.append(connection, [event.compact() for event in cancelled])
 
 
 async def _settle_in(connection: Connection, changed: Sequence[Key]) -> None:
@@ -120,8 +104,11 @@ async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None
     )
     revisions: dict[bytes, bytes] = {}
     resolutions = []
+    starts = []
+    exclusive = []
     for task in tasks:
-        found = resolve(task, pipeline=pipelines.get((task.namespace, task.pipeline_ref or "")), tools=tools)
+        spec = TaskSpec.model_validate(task.spec) if task.invalid is None else None
+        found = resolve(task, spec, pipeline=pipelines.get((task.namespace, task.pipeline_ref or "")), tools=tools)
         digest = found.revision.digest if found.revision else None
         if (found.reason, found.message, digest, found.params) != (
             task.reason,
@@ -132,16 +119,15 @@ async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None
             resolutions.append(Resolution(task.task_id, found.reason, found.message, digest, found.params))
         if found.revision and digest != task.revision:
             revisions[found.revision.digest] = found.revision.body
+        if start := clock_start(task, spec):
+            starts.append(start)
+        if spec is not None and is_exclusive(spec):
+            exclusive.append(task.task_id)
     await declared.save_revisions(connection, revisions)
     await declared.save_resolutions(connection, resolutions)
-    starts = [start for task in tasks if (start := clock_start(task))]
     await declared.start_clocks(connection, starts, tzdata=schedule.tzdata_version())
-    await declared.track_active(connection, [task.task_id for task in tasks if _exclusive(task)])
+    await declared.track_active(connection, exclusive)
     await status.notify(connection, [task.task_id for task in tasks])
-
-
-def _exclusive(task: Unresolved) -> bool:
-    return task.invalid is None and is_exclusive(TaskSpec.model_validate(task.spec))
 
 
 async def _announce(connection: Connection, event: str, keys: Sequence[Key]) -> None:

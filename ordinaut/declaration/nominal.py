@@ -69,11 +69,6 @@ def _parsed(written: bytes, anchor: datetime) -> tuple[Schedule, ...]:
     return parse_schedules(spec, anchor=anchor, field="spec")
 
 
-def schedule_summary(spec: Mapping[str, Any]) -> str:
-    """Return the schedules of a stored spec in a few words, for a table."""
-    return TaskSpec.model_validate(spec).summary if spec else ""
-
-
 def _written(one: WrittenSchedule) -> Written:
     return Written(
         cron=one.cron,

@@ -40,10 +40,10 @@ class Readiness:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-def resolve(task: Unresolved, *, pipeline: PipelineRow | None, tools: Tools) -> Readiness:
-    """Return whether a task can run with the pipeline and tools that exist now."""
-    if task.invalid is not None:
-        return Readiness("InvalidSpec", task.invalid)
+def resolve(task: Unresolved, spec: TaskSpec | None, *, pipeline: PipelineRow | None, tools: Tools) -> Readiness:
+    """Return whether a task can run with the pipeline and tools that exist now; ``spec`` is None where it is wrong."""
+    if spec is None:
+        return Readiness("InvalidSpec", task.invalid or "")
     if task.pipeline_ref is not None:
         if pipeline is None:
             message = f"spec.pipelineRef.name: there is no Pipeline {task.namespace}/{task.pipeline_ref}; apply it"
@@ -51,19 +51,18 @@ def resolve(task: Unresolved, *, pipeline: PipelineRow | None, tools: Tools) -> 
         if pipeline.invalid is not None:
             return Readiness("PipelineInvalid", f"Pipeline {pipeline.namespace}/{pipeline.name}: {pipeline.invalid}")
     needed = pipeline.tool_refs if pipeline is not None else task.tool_refs
-    return _tools_missing(task.namespace, needed, tools) or _pinned(task, pipeline)
+    return _tools_missing(task.namespace, needed, tools) or _pinned(spec, pipeline)
 
 
-def clock_start(task: Unresolved) -> ClockStart | None:
+def clock_start(task: Unresolved, spec: TaskSpec | None) -> ClockStart | None:
     """
     Return how a task's clock must be set, or None when it goes on as it is.
 
     A changed schedule begins now, and so does one that was suspended, unless its catch-up policy is All: then the times
     that it slept through are still to be decided.
     """
-    if task.invalid is not None:
+    if spec is None:
         return None if task.schedule_key == NO_CLOCK else ClockStart(task.task_id, NO_CLOCK, None, task.now)
-    spec = TaskSpec.model_validate(task.spec)
     key = schedule_key(spec)
     edited = key != task.schedule_key
     if spec.suspend or not spec.schedules:
@@ -95,8 +94,7 @@ def _tools_missing(namespace: str, needed: list[str], tools: Tools) -> Readiness
     return None
 
 
-def _pinned(task: Unresolved, pipeline: PipelineRow | None) -> Readiness:
-    spec = TaskSpec.model_validate(task.spec)
+def _pinned(spec: TaskSpec, pipeline: PipelineRow | None) -> Readiness:
     try:
         steps = spec.pipeline if pipeline is None else _pipeline_spec(orjson.dumps(pipeline.spec))
     except ValidationError as error:

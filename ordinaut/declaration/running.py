@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from ordinaut.declaration.ending import cancel_runs
 from ordinaut.declaration.resolve import effective_params, is_exclusive
 from ordinaut.errors import Conflict, NotFound
 from ordinaut.events.envelope import Event
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.task import TaskSpec
-from ordinaut.states import RunPhase, Trigger
+from ordinaut.states import Trigger
 from ordinaut.store import clock, declared, events, runs, status
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection, Pool
@@ -70,25 +71,16 @@ async def cancel(pool: Pool, *, namespace: str, run_id: UUID) -> None:
         run = await runs.get(connection, namespace=namespace, run_id=run_id)
         if run is None:
             raise NotFound(f"there is no run {run_id} in namespace {namespace}")
-        ended = await runs.finish(
-            connection, [run_id], phase=RunPhase.CANCELLED, reason="Requested", error="somebody asked for it"
+        ended = await cancel_runs(
+            connection, [run_id], tasks={run.task_id: run.task}, reason="Requested", error="somebody asked for it"
         )
         if not ended:
             latest = await runs.get(connection, namespace=namespace, run_id=run_id)
             raise Conflict(f"run {run_id} has ended already: {latest.phase if latest else run.phase}")
-        await events.append(connection, [_cancelled(namespace, run.task, run_id, reason="Requested")])
         await status.notify(connection, [run.task_id])
 
 
 async def replace_active(connection: Connection, *, task_id: int, task: str, newest: UUID) -> None:
     """End the unfinished runs of a task in favour of its newest one, as part of a transaction."""
     older = [run_id for run_id in await runs.active(connection, task_ids=[task_id]) if run_id != newest]
-    ended = await runs.finish(
-        connection, older, phase=RunPhase.CANCELLED, reason="Replaced", error=f"run {newest} took its place"
-    )
-    await events.append(connection, [_cancelled(run.namespace, task, run.run_id, reason="Replaced") for run in ended])
-
-
-def _cancelled(namespace: str, task: str, run_id: UUID, *, reason: str) -> dict[str, Any]:
-    data = {"phase": RunPhase.CANCELLED, "reason": reason}
-    return Event("run.cancelled", namespace, task, run=str(run_id), data=data).compact()
+    await cancel_runs(connection, older, tasks={task_id: task}, reason="Replaced", error=f"run {newest} took its place")

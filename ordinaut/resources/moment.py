@@ -35,3 +35,8 @@ def parse_moment(text: str, *, field: str = "") -> datetime:
     except ValueError:
         pass  # a shape that is right and a day that does not exist, such as February 30
     raise Invalid([FieldError(field, text, MOMENT_MESSAGE, MOMENT_REMEDY)])
+
+
+def format_instant(moment: datetime) -> str:
+    """Return an instant of UTC as RFC 3339 writes it, with ``Z``; fractions of a second only where there are some."""
+    return moment.isoformat().replace("+00:00", "Z")

@@ -39,7 +39,6 @@ class TaskRow:
     reason: str
     message: str
     next_fire_at: datetime | None
-    tzdata: str | None
     evaluated_at: datetime | None
     last_schedule_at: datetime | None
     active: int
@@ -47,7 +46,6 @@ class TaskRow:
     run_phase: str | None
     run_trigger: str | None
     run_scheduled_at: datetime | None
-    run_created_at: datetime | None
     run_started_at: datetime | None
     run_finished_at: datetime | None
     run_reason: str | None

@@ -5,13 +5,14 @@ Pure bookkeeping for the executor; nothing here waits.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 from ordinaut.engine import cursor
 from ordinaut.engine.cursor import Committed, Execute, Move
 from ordinaut.engine.plan import Plan
+from ordinaut.resources.moment import format_instant
 from ordinaut.states import StepPhase
 from ordinaut.store.work import LeasedWork, StepResult
 from ordinaut_worker.attempt import Outcome
@@ -32,8 +33,8 @@ class Progress:
             "run": {
                 "id": work.run,
                 "trigger": work.trigger,
-                "scheduledTime": _rfc3339(work.scheduled_at),
-                "createdTime": _rfc3339(work.created_at),
+                "scheduledTime": work.scheduled_at and format_instant(work.scheduled_at),
+                "createdTime": format_instant(work.created_at),
                 "attempt": work.attempt,
             },
             "task": {"name": work.task, "namespace": work.namespace},
@@ -86,7 +87,3 @@ class Progress:
         """Return the results that no commit holds yet, for the commit that will."""
         taken, self.unsent = self.unsent, []
         return taken
-
-
-def _rfc3339(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

@@ -1,10 +1,10 @@
 -- task_statuses --
 -- What the status of these tasks should say.
 SELECT t.task_id, t.namespace, t.name, t.origin, t.uid, t.generation, t.updated_at, t.spec, t.anchor, t.invalid, t.ready, t.reason, t.message,
-       c.next_fire_at, c.tzdata, c.evaluated_at,
+       c.next_fire_at, c.evaluated_at,
        (SELECT max(f.scheduled_at) FROM fire f WHERE f.task_id = t.task_id AND f.outcome = 'Fired') AS last_schedule_at,
        coalesce(a.active, 0) AS active,
-       l.run_id, l.phase AS run_phase, l.trigger AS run_trigger, l.scheduled_at AS run_scheduled_at, l.created_at AS run_created_at,
+       l.run_id, l.phase AS run_phase, l.trigger AS run_trigger, l.scheduled_at AS run_scheduled_at,
        l.started_at AS run_started_at, l.finished_at AS run_finished_at, l.reason AS run_reason,
        s.finished_at AS last_success_at, now() AS now
 FROM task t LEFT JOIN task_clock c USING (task_id)
@@ -14,7 +14,7 @@ LEFT JOIN (
 ) a ON a.task_id = t.task_id
 LEFT JOIN LATERAL (
     SELECT r.run_id, CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase, r.trigger,
-           r.scheduled_at, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at, r.reason
+           r.scheduled_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at, r.reason
     FROM (SELECT * FROM run WHERE run.task_id = t.task_id ORDER BY run.run_id DESC LIMIT 1) r
     LEFT JOIN leased_work w ON w.run_id = r.run_id
 ) l ON true

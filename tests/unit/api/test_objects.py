@@ -10,8 +10,9 @@ import pytest
 from ordinaut.resources.status import TaskPhase
 from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store.runs import Run, Step
-from ordinaut.store.status import DeclaredRow, TaskRow
+from ordinaut.store.status import DeclaredRow
 from ordinaut_api import objects, pages
+from tests.unit.rows import QUIET_TASK
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 RUN_ID = UUID("01a20673-2d1e-7360-8000-fa4fd7c21cf9")
@@ -36,34 +37,16 @@ RUN = Run(
     revision="00",
     worker="w",
 )
-TASK = TaskRow(
-    task_id=1,
-    namespace="default",
-    name="briefing",
+TASK = replace(
+    QUIET_TASK,
     origin="API",
     uid="u",
-    generation=3,
     updated_at=NOW,
     spec={"schedules": [{"cron": "0 * * * *", "timeZone": "Europe/Chisinau"}]},
     anchor=NOW,
-    invalid=None,
-    ready=True,
-    reason="Resolved",
     message="",
     next_fire_at=NOW + timedelta(hours=1),
-    tzdata="2026",
     evaluated_at=NOW,
-    last_schedule_at=None,
-    active=0,
-    run_id=None,
-    run_phase=None,
-    run_trigger=None,
-    run_scheduled_at=None,
-    run_created_at=None,
-    run_started_at=None,
-    run_finished_at=None,
-    run_reason=None,
-    last_success_at=None,
     now=NOW,
 )
 

@@ -13,39 +13,22 @@ from ordinaut.store import status as rows
 from ordinaut.store.declared import Key, Owner
 from ordinaut_operator.status import desired, difference
 from ordinaut_operator.status.observed import Observed, Statuses, digest_of, observe
+from tests.unit.rows import QUIET_TASK
 
 NOW = datetime(2026, 3, 2, 7, 0, 0, 123456, tzinfo=UTC)
 NEXT = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)
 RUN = UUID("0195554f-0000-7000-8000-000000000001")
 
-TASK = rows.TaskRow(
-    task_id=1,
-    namespace="default",
-    name="briefing",
+TASK = replace(
+    QUIET_TASK,
     origin="Kubernetes",
     uid="u1",
-    generation=3,
     updated_at=NOW,
     spec={"schedules": [{"cron": "30 8 * * 1-5"}], "pipelineRef": {"name": "brief"}},
     anchor=datetime(2026, 1, 1, tzinfo=UTC),
-    invalid=None,
-    ready=True,
-    reason="Resolved",
     message="the pipeline and its tools are there",
     next_fire_at=NEXT,
-    tzdata="2026.1",
     evaluated_at=NOW - timedelta(days=1),
-    last_schedule_at=None,
-    active=0,
-    run_id=None,
-    run_phase=None,
-    run_trigger=None,
-    run_scheduled_at=None,
-    run_created_at=None,
-    run_started_at=None,
-    run_finished_at=None,
-    run_reason=None,
-    last_success_at=None,
     now=NOW,
 )
 UNSEEN = Observed(uid="u1", generation=3, version=1, digest=b"")

@@ -1,0 +1,31 @@
+"""
+Ending runs from outside their worker: a request, a deleted task, a newer run.
+
+Whoever ends runs comes through here, so that each end is announced. A worker that holds one drops its work; the fence
+refuses whatever it would still write.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from ordinaut.events.envelope import Event
+from ordinaut.states import RunPhase
+from ordinaut.store import events, runs
+from ordinaut.store.pool import Connection
+
+
+async def cancel_runs(
+    connection: Connection, run_ids: Sequence[UUID], *, tasks: Mapping[int, str], reason: str, error: str
+) -> list[UUID]:
+    """
+    Cancel unfinished runs, as part of a transaction, and return those it ended.
+
+    ``tasks`` are the names of their tasks by row key; ``reason`` is one word, ``error`` says more.
+    """
+    ended = await runs.finish(connection, run_ids, phase=RunPhase.CANCELLED, reason=reason, error=error)
+    data = {"phase": RunPhase.CANCELLED, "reason": reason}
+    announced = [
+        Event("run.cancelled", run.namespace, tasks[run.task_id], run=str(run.run_id), data=data) for run in ended
+    ]
+    await events.append(connection, [event.compact() for event in announced])
+    return [run.run_id for run in ended]
