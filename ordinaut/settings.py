@@ -8,16 +8,18 @@ passwords: they are never repeated.
 
 import os
 import sys
-from typing import TypeVar
+from pathlib import Path
+from typing import Annotated, Self, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from ordinaut.access.caller import Authority
 from ordinaut.errors import shown
 from ordinaut.logging import LogFormat
 
@@ -64,6 +66,36 @@ class ProcessSettings(BaseSettings):
         if readable:
             return url
         raise PydanticCustomError("redis_url", "this is no address of a Redis server, as redis://host:6379/0")
+
+
+class AccessSettings(ProcessSettings):
+    """What a process needs that checks what callers may do: the api at each request, the operator at each fire."""
+
+    authentication: Annotated[tuple[Authority, ...], NoDecode] = Field(
+        default=(Authority.LOCAL,),
+        min_length=1,
+        description="Who vouches for callers: kubernetes, oidc and tokens, separated by commas; local: nobody.",
+    )
+    access_file: Path | None = Field(
+        default=None, description="File with the roles of groups and the hashes of static tokens; see docs/security.md."
+    )
+
+    @field_validator("authentication", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        return [one.strip() for one in given.split(",")] if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if Authority.LOCAL in self.authentication and len(self.authentication) > 1:
+            raise ValueError("ORDINAUT_AUTHENTICATION: local stands alone: leave it out, or leave out the others")
+        if Authority.TOKENS in self.authentication and self.access_file is None:
+            raise ValueError("ORDINAUT_AUTHENTICATION: tokens needs ORDINAUT_ACCESS_FILE, the file with their hashes")
+        if Authority.OIDC in self.authentication and self.access_file is None:
+            raise ValueError(
+                "ORDINAUT_AUTHENTICATION: oidc needs ORDINAUT_ACCESS_FILE, the file with the roles of groups"
+            )
+        return self
 
 
 Settings = TypeVar("Settings", bound=ProcessSettings)

@@ -80,6 +80,8 @@ class SkipReason(StrEnum):
     """A run of the task was active and ``concurrencyPolicy`` is Forbid."""
     NOT_READY = "NotReady"
     """The task's pipeline or one of its tools was missing, or they or its params were not valid."""
+    UNAUTHORIZED = "Unauthorized"
+    """The task was made through the API, and whoever made it may no longer run tasks in its namespace."""
 
 
 class Trigger(StrEnum):
@@ -89,6 +91,8 @@ class Trigger(StrEnum):
     """A nominal time of one of the task's schedules."""
     MANUAL = "manual"
     """Somebody asked for it, by the API or the command line."""
+    RETRY = "retry"
+    """Somebody asked for another try of a run that had ended."""
 
 
 class Origin(StrEnum):

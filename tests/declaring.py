@@ -1,8 +1,11 @@
 """Declaring objects in tests the way every source does."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
+from ordinaut.declaration import running
 from ordinaut.declaration.apply import Applied, apply
 from ordinaut.declaration.examine import examine
 from ordinaut.states import Origin
@@ -46,3 +49,15 @@ def declare_at(url: str, *documents: dict[str, Any]) -> None:
             assert not applied.conflicts
 
     asyncio.run(run())
+
+
+async def run_now(pool: Pool, *, namespace: str, name: str, params: Mapping[str, Any] | None = None) -> UUID:
+    """Run a task in a transaction of its own; returns the run's key."""
+    async with pool.connection() as connection, connection.transaction():
+        return await running.run_now(connection, namespace=namespace, name=name, params=params)
+
+
+async def cancel(pool: Pool, *, namespace: str, run_id: UUID) -> None:
+    """Cancel a run in a transaction of its own."""
+    async with pool.connection() as connection, connection.transaction():
+        await running.cancel(connection, namespace=namespace, run_id=run_id)

@@ -16,18 +16,20 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 import ordinaut
+from ordinaut import shapes
 from ordinaut.probes import Readiness
 from ordinaut.store import ready
 from ordinaut.store.pool import open_pool
-from ordinaut_api import backend, problems, schemas
+from ordinaut_api import backend, problems
 from ordinaut_api.gate import Gate
+from ordinaut_api.identity.gatekeeper import Open
 from ordinaut_api.routes import health, pipelines, runs, tasks, tools
 from ordinaut_api.settings import ApiSettings
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "What went wrong",
-        "content": {problems.MEDIA_TYPE: {"schema": schemas.ProblemShape.model_json_schema()}},
+        "content": {problems.MEDIA_TYPE: {"schema": shapes.ProblemShape.model_json_schema()}},
     }
 }
 
@@ -42,7 +44,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         url = settings.database_url.get_secret_value()
         async with open_pool(url, application="api", size=settings.api_pool_size) as pool:
-            app.state.backend = backend.Backend(pool=pool, readiness=state, stopping=stopping)
+            app.state.backend = backend.Backend(pool=pool, readiness=state, gatekeeper=Open(), stopping=stopping)
             async with backend.watched(app.state.backend):
                 yield
 

@@ -14,19 +14,19 @@ import psycopg
 from fastapi import Depends, Request
 
 from ordinaut import process
+from ordinaut.access.caller import Caller
+from ordinaut.access.rights import Right
 from ordinaut.errors import StoreUnready
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.store import audit, ready
 from ordinaut.store.pool import Connection, Pool
+from ordinaut_api.identity.gatekeeper import Gatekeeper
 
 log = get_logger(__name__)
 
 CONNECTION_TIMEOUT: Final = 2.0
 """Seconds that a request waits for a connection before it is answered with 503."""
-
-ACTOR: Final = "local"
-"""Who acts, as long as there are no identities: somebody on this machine."""
 
 _CHECK_WHILE_UNREADY: Final = 0.5
 _CHECK_WHILE_READY: Final = 5.0
@@ -38,6 +38,7 @@ class Backend:
 
     pool: Pool
     readiness: Readiness
+    gatekeeper: Gatekeeper
     stopping: Callable[[], bool] = lambda: False
 
     @asynccontextmanager
@@ -46,11 +47,17 @@ class Backend:
         async with self.pool.connection(timeout=CONNECTION_TIMEOUT) as connection:
             yield connection
 
-    async def record(self, *, verb: str, namespace: str, object_: str) -> None:
-        """Note in the audit trail what a caller has changed."""
+    async def deny(self, caller: Caller, right: Right, *, namespace: str, request: Request) -> None:
+        """Note in the audit trail what a caller was not allowed to do."""
         async with self.connection() as connection:
             await audit.append(
-                connection, actor=ACTOR, verb=verb, namespace=namespace, object_=object_, decision="Allowed"
+                connection,
+                actor=caller.id,
+                verb=right.verb,
+                namespace=namespace,
+                object_=request.url.path.removeprefix(f"/v1/namespaces/{namespace}/"),
+                decision="Denied",
+                request_id=request.state.request_id,
             )
 
 

@@ -25,8 +25,12 @@ _CHEAP: Final = 16 * 1024
 
 
 async def read_object(request: Request, *, required: bool = True) -> dict[str, Any]:
-    """Return the JSON object in the body; ``required=False`` takes no body for an empty object."""
-    raw = await _read(request)
+    """
+    Return the JSON object in the body; ``required=False`` takes no body for an empty object.
+
+    The request keeps the bytes: ``await request.body()`` returns them.
+    """
+    raw = request._body = await _read(request)
     if not raw and not required:
         return {}
     media = request.headers.get("content-type", "").split(";")[0].strip().lower()

@@ -9,52 +9,46 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from ordinaut.declaration import examine
-from ordinaut.declaration.apply import apply, remove
+from ordinaut.declaration.apply import apply_in, remove_in
 from ordinaut.errors import Conflict, FieldError, Invalid, NotFound
 from ordinaut.resources.original import from_original
 from ordinaut.states import Origin
 from ordinaut.store import declared
 from ordinaut.store.declared import Declared, Incarnation, Key, Kind, Owner
-from ordinaut_api.backend import Backend
+from ordinaut.store.pool import Connection
 
 COLLECTIONS: Final[Mapping[Kind, str]] = {"Task": "tasks", "Pipeline": "pipelines", "Tool": "tools"}
 
 
-async def put(backend: Backend, document: dict[str, Any], *, key: Key) -> bool:
+async def put(connection: Connection, found: Declared) -> bool:
     """
-    Create or replace the object that ``key`` names; return whether it is new.
+    Create or replace an object, as part of a transaction; return whether it is new.
 
     Raises:
-        Invalid: every mistake in the manifest.
         Conflict: the name belongs to somebody else.
     """
-    # Checking may take some milliseconds of CPU, which other requests need not wait for.
-    found = await asyncio.to_thread(_declared, document, key=key)
-    async with backend.connection() as connection:
-        owner = (await declared.owners(connection, [key])).get(key)
+    key = found.key
+    await declared.lock_namespaces(connection, [key.namespace])
+    owner = (await declared.owners(connection, [key])).get(key)
     if owner and owner.origin is not Origin.API:
         raise owned(key, owner)
     uid = owner.uid if owner else str(uuid.uuid4())
-    applied = await apply(backend.pool, [replace(found, uid=uid)], origin=Origin.API)
-    if key in applied.conflicts:
-        raise owned(key, applied.conflicts[key])
-    await backend.record(verb="put", namespace=key.namespace, object_=path(key))
+    await apply_in(connection, [replace(found, uid=uid)], origin=Origin.API)
     return owner is None
 
 
-async def delete(backend: Backend, *, key: Key) -> None:
+async def delete(connection: Connection, *, key: Key) -> None:
     """Delete the object that ``key`` names; raises `NotFound` or, when it belongs to somebody else, `Conflict`."""
-    async with backend.connection() as connection:
-        owner = (await declared.owners(connection, [key])).get(key)
+    await declared.lock_namespaces(connection, [key.namespace])
+    owner = (await declared.owners(connection, [key])).get(key)
     if owner is None:
         raise NotFound(f"{key} does not exist.")
     if owner.origin is not Origin.API:
         raise owned(key, owner)
-    await remove(backend.pool, [Incarnation(key, owner.uid)], origin=Origin.API)
-    await backend.record(verb="delete", namespace=key.namespace, object_=path(key))
+    await remove_in(connection, [Incarnation(key, owner.uid)], origin=Origin.API)
 
 
 def path(key: Key) -> str:
@@ -81,6 +75,11 @@ def addressed(document: object, *, namespace: str) -> object:
     if not isinstance(document, Mapping) or not isinstance(metadata, Mapping):
         return document  # which the models refuse in their own words
     return {**document, "metadata": {"namespace": namespace, **metadata}}
+
+
+async def read(document: object, *, key: Key) -> Declared:
+    """Return a checked object; checking may take some milliseconds of CPU, which other requests need not wait for."""
+    return await asyncio.to_thread(_declared, document, key=key)
 
 
 def _declared(document: object, *, key: Key) -> Declared:

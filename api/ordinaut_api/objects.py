@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
+from ordinaut import shapes
 from ordinaut.declaration import standing
 from ordinaut.declaration.standing import Standing
 from ordinaut.engine.plan import is_builtin
@@ -27,17 +28,16 @@ from ordinaut.store.runs import Run as RunRow
 from ordinaut.store.runs import Step as StepRow
 from ordinaut.store.status import DeclaredRow, TaskRow
 from ordinaut.store.status import Fire as FireRow
-from ordinaut_api import schemas
 
 Tools = Mapping[tuple[str, str], str | None]
 """Why a tool can't be used, None when it can, by (namespace, name); missing ones have no entry."""
 
 
-def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> schemas.Task:
+def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> shapes.Task:
     """Return a task; ``upcoming`` are its next nominal times where they are wanted."""
     schedule, zone = standing.schedule_in_words(row)
-    return schemas.Task(
-        metadata=schemas.Metadata(
+    return shapes.Task(
+        metadata=shapes.Metadata(
             namespace=row.namespace,
             name=row.name,
             uid=row.uid,
@@ -46,7 +46,7 @@ def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> schemas
             origin=Origin(row.origin),
         ),
         spec=row.spec,
-        status=schemas.TaskStatus(
+        status=shapes.TaskStatus(
             observed_generation=row.generation,
             phase=standing.task_phase(row),
             conditions=[
@@ -65,10 +65,10 @@ def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> schemas
     )
 
 
-def _last_run(row: TaskRow) -> schemas.LastRun | None:
+def _last_run(row: TaskRow) -> shapes.LastRun | None:
     if row.run_id is None or row.run_phase is None or row.run_trigger is None:
         return None
-    return schemas.LastRun(
+    return shapes.LastRun(
         id=str(row.run_id),
         phase=RunPhase(row.run_phase),
         trigger=Trigger(row.run_trigger),
@@ -79,17 +79,17 @@ def _last_run(row: TaskRow) -> schemas.LastRun | None:
     )
 
 
-def pipeline(row: DeclaredRow, *, tools: Tools) -> schemas.Pipeline:
+def pipeline(row: DeclaredRow, *, tools: Tools) -> shapes.Pipeline:
     """Return a pipeline; ``tools`` are those of its namespace that it may need."""
     missing = sorted(name for name in tool_names(row.spec) if tools.get((row.namespace, name), "missing") is not None)
     ready = standing.pipeline_ready(invalid=row.invalid, missing_tools=", ".join(missing) or None)
-    return schemas.Pipeline(metadata=_declared_metadata(row), spec=row.spec, status=_declared_status(row, ready))
+    return shapes.Pipeline(metadata=_declared_metadata(row), spec=row.spec, status=_declared_status(row, ready))
 
 
-def tool(row: DeclaredRow) -> schemas.Tool:
+def tool(row: DeclaredRow) -> shapes.Tool:
     """Return a tool."""
     status = _declared_status(row, standing.tool_ready(invalid=row.invalid))
-    return schemas.Tool(metadata=_declared_metadata(row), spec=row.spec, status=status)
+    return shapes.Tool(metadata=_declared_metadata(row), spec=row.spec, status=status)
 
 
 def tool_names(spec: Mapping[str, Any]) -> set[str]:
@@ -97,27 +97,27 @@ def tool_names(spec: Mapping[str, Any]) -> set[str]:
     return {step["uses"] for step in spec.get("steps", ()) if "uses" in step and not is_builtin(step["uses"])}
 
 
-def _declared_metadata(row: DeclaredRow) -> schemas.Metadata:
-    return schemas.Metadata(
+def _declared_metadata(row: DeclaredRow) -> shapes.Metadata:
+    return shapes.Metadata(
         namespace=row.namespace, name=row.name, uid=row.uid, generation=row.generation, origin=Origin(row.origin)
     )
 
 
-def _declared_status(row: DeclaredRow, ready: Standing) -> schemas.DeclaredStatus:
+def _declared_status(row: DeclaredRow, ready: Standing) -> shapes.DeclaredStatus:
     condition = _condition("Ready", ready, generation=row.generation)
-    return schemas.DeclaredStatus(observed_generation=row.generation, conditions=[condition])
+    return shapes.DeclaredStatus(observed_generation=row.generation, conditions=[condition])
 
 
-def _condition(type_: str, says: Standing, *, generation: int) -> schemas.Condition:
+def _condition(type_: str, says: Standing, *, generation: int) -> shapes.Condition:
     status: Literal["True", "False"] = "True" if says.holds else "False"
-    return schemas.Condition(
+    return shapes.Condition(
         type=type_, status=status, observed_generation=generation, reason=says.reason, message=says.message
     )
 
 
-def fire(row: FireRow) -> schemas.Fire:
+def fire(row: FireRow) -> shapes.Fire:
     """Return a line of the ledger."""
-    return schemas.Fire(
+    return shapes.Fire(
         scheduled_time=row.scheduled_at,
         outcome=FireOutcome(row.outcome),
         reason=None if row.reason is None else SkipReason(row.reason),
@@ -126,21 +126,21 @@ def fire(row: FireRow) -> schemas.Fire:
     )
 
 
-def listed_run(row: RunRow) -> schemas.Run:
+def listed_run(row: RunRow) -> shapes.Run:
     """Return a run as part of a list: without its output, of which a page may hold hundreds of large ones."""
     return run(replace(row, output=None))
 
 
-def run(row: RunRow, *, steps: Sequence[schemas.StepView] | None = None) -> schemas.Run:
+def run(row: RunRow, *, steps: Sequence[shapes.StepView] | None = None) -> shapes.Run:
     """Return a run, with its steps where they are wanted."""
-    return schemas.Run(
-        metadata=schemas.Metadata(
+    return shapes.Run(
+        metadata=shapes.Metadata(
             namespace=row.namespace,
             name=str(row.run_id),
             uid=str(row.run_id),
             creation_timestamp=row.created_at,
         ),
-        spec=schemas.RunSpec(
+        spec=shapes.RunSpec(
             task=row.task,
             trigger=Trigger(row.trigger),
             scheduled_time=row.scheduled_at,
@@ -148,7 +148,7 @@ def run(row: RunRow, *, steps: Sequence[schemas.StepView] | None = None) -> sche
             params=row.params,
             revision=row.revision,
         ),
-        status=schemas.RunStatus(
+        status=shapes.RunStatus(
             phase=RunPhase(row.phase),
             attempt=row.attempt,
             worker=row.worker,
@@ -162,7 +162,7 @@ def run(row: RunRow, *, steps: Sequence[schemas.StepView] | None = None) -> sche
     )
 
 
-def steps(rows: Sequence[StepRow], *, run: RunRow, planned: Sequence[str]) -> list[schemas.StepView]:
+def steps(rows: Sequence[StepRow], *, run: RunRow, planned: Sequence[str]) -> list[shapes.StepView]:
     """
     Return the steps of a run: those with a row, and while the run is not over also those to come.
 
@@ -178,13 +178,13 @@ def steps(rows: Sequence[StepRow], *, run: RunRow, planned: Sequence[str]) -> li
     reached = all(step.phase in FINAL_STEP_PHASES for step in shown)
     for step_id in planned[len({row.seq for row in rows}) :]:
         running = run.phase == RunPhase.RUNNING and reached
-        shown.append(schemas.StepView(id=step_id, phase=StepPhase.RUNNING if running else StepPhase.PENDING))
+        shown.append(shapes.StepView(id=step_id, phase=StepPhase.RUNNING if running else StepPhase.PENDING))
         reached = False
     return shown
 
 
-def _step(row: StepRow) -> schemas.StepView:
-    return schemas.StepView(
+def _step(row: StepRow) -> shapes.StepView:
+    return shapes.StepView(
         id=row.step_id,
         index=row.idx or None,
         phase=StepPhase(row.phase),

@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 import orjson
 
 from ordinaut.errors import FieldError, Invalid
-from ordinaut_api.schemas import Page
+from ordinaut.shapes import Page
 
 MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 100

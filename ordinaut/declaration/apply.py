@@ -30,27 +30,37 @@ class Applied:
 async def apply(pool: Pool, objects: Sequence[Declared], *, origin: Origin) -> Applied:
     """Take objects over; at most one per name. An object that the store has already, or newer, changes nothing."""
     async with pool.connection() as connection, connection.transaction():
-        await declared.lock_namespaces(connection, {one.key.namespace for one in objects})
-        owners = await declared.owners(connection, [one.key for one in objects])
-        conflicts = {key: owner for key, owner in owners.items() if owner.origin is not origin}
-        ours = [one for one in objects if one.key not in conflicts and not _is_former(one, owners)]
-        replaced = [Incarnation(one.key, owners[one.key].uid) for one in ours if _is_another(one, owners)]
-        gone = await _delete(connection, replaced, origin=origin)
-        changed: list[Key] = []
-        for kind in KINDS:
-            if batch := [one for one in ours if one.key.kind == kind]:
-                changed += await declared.upsert(connection, kind, batch, origin=origin)
-        await _settle_in(connection, [*gone, *changed])
-        await _announce(connection, "task.applied", changed)
+        return await apply_in(connection, objects, origin=origin)
+
+
+async def apply_in(connection: Connection, objects: Sequence[Declared], *, origin: Origin) -> Applied:
+    """Do what :func:`apply` does as part of a transaction."""
+    await declared.lock_namespaces(connection, {one.key.namespace for one in objects})
+    owners = await declared.owners(connection, [one.key for one in objects])
+    conflicts = {key: owner for key, owner in owners.items() if owner.origin is not origin}
+    ours = [one for one in objects if one.key not in conflicts and not _is_former(one, owners)]
+    replaced = [Incarnation(one.key, owners[one.key].uid) for one in ours if _is_another(one, owners)]
+    gone = await _delete(connection, replaced, origin=origin)
+    changed: list[Key] = []
+    for kind in KINDS:
+        if batch := [one for one in ours if one.key.kind == kind]:
+            changed += await declared.upsert(connection, kind, batch, origin=origin)
+    await _settle_in(connection, [*gone, *changed])
+    await _announce(connection, "task.applied", changed)
     return Applied(changed, conflicts)
 
 
 async def remove(pool: Pool, gone: Sequence[Incarnation], *, origin: Origin) -> list[Key]:
     """Delete objects by uid and return those that were there; the unfinished runs of deleted tasks are cancelled."""
     async with pool.connection() as connection, connection.transaction():
-        await declared.lock_namespaces(connection, {one.key.namespace for one in gone})
-        deleted = await _delete(connection, gone, origin=origin)
-        await _settle_in(connection, deleted)
+        return await remove_in(connection, gone, origin=origin)
+
+
+async def remove_in(connection: Connection, gone: Sequence[Incarnation], *, origin: Origin) -> list[Key]:
+    """Do what :func:`remove` does as part of a transaction."""
+    await declared.lock_namespaces(connection, {one.key.namespace for one in gone})
+    deleted = await _delete(connection, gone, origin=origin)
+    await _settle_in(connection, deleted)
     return deleted
 
 

@@ -23,6 +23,7 @@ async def append(
     namespace: str,
     object_: str,
     decision: Decision,
+    request_id: str | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Record what ``actor`` did to ``object_`` (such as ``tasks/morning-briefing``) of a namespace."""
@@ -34,6 +35,7 @@ async def append(
             "namespace": namespace,
             "object": object_,
             "decision": decision,
+            "request_id": request_id,
             "detail": None if detail is None else Jsonb(dict(detail)),
         },
     )

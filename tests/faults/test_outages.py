@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import redis
 
-from ordinaut.declaration.running import run_now
 from ordinaut.events import stream
 from ordinaut.store import runs
 from ordinaut.store.pool import open_pool
 from tests import running
-from tests.declaring import declare_at, task
+from tests.declaring import declare_at, run_now, task
 from tests.running import Processes, until
 from tests.servers import StoppablePostgres, StoppableValkey
 from tests.timing import at_most

@@ -6,12 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from ordinaut.declaration.running import run_now
 from ordinaut.states import FINAL_RUN_PHASES
 from ordinaut.store import runs
 from ordinaut.store.pool import Pool
 from ordinaut.store.runs import Run, Step
-from tests.declaring import declare, task, tool
+from tests.declaring import declare, run_now, task, tool
 from tests.running import Processes, Running, until
 from tests.toolserver import ToolServer
 

@@ -13,9 +13,10 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from ordinaut import shapes
 from ordinaut.resources import yamldocs
 from ordinaut.store.pool import Pool
-from ordinaut_api import body, schemas
+from ordinaut_api import body
 from tests import servers
 from tests.declaring import declare, task
 from tests.integration.serving import PIPELINES, RUNS, TASKS, TOOLS, serving
@@ -38,7 +39,7 @@ def problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     found: dict[str, Any] = answer.json()
-    schemas.ProblemShape.model_validate(found)
+    shapes.ProblemShape.model_validate(found)
     assert found["type"] == f"urn:ordinaut:problem:{slug}"
     assert found["status"] == status
     assert found["requestId"] == answer.headers["x-request-id"]

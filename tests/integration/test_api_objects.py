@@ -7,11 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from ordinaut.declaration.running import run_now
 from ordinaut.states import Origin
 from ordinaut.store.pool import Pool
-from ordinaut_api import schemas
-from tests.declaring import declare, manifest, pipeline, task, tool
+from tests.declaring import declare, manifest, pipeline, run_now, task, tool
 from tests.integration.serving import PIPELINES, RUNS, TASKS, TOOLS, serving
 
 pytestmark = pytest.mark.integration
@@ -67,7 +65,7 @@ async def test_put_creates_then_replaces_and_get_shows_it(api: httpx.AsyncClient
     assert found["status"]["schedule"] == "30 * * * *"
     assert found["status"]["upcoming"][0] == found["status"]["nextScheduleTime"]
     assert len(found["status"]["upcoming"]) == 5
-    schemas.Task.model_validate(found)
+    shapes.Task.model_validate(found)
 
 
 async def test_a_task_says_what_it_lacks_and_heals_when_that_appears(api: httpx.AsyncClient) -> None:
@@ -85,8 +83,8 @@ async def test_a_task_says_what_it_lacks_and_heals_when_that_appears(api: httpx.
     healed = (await api.get(f"{TASKS}/briefing")).json()
     assert condition(healed, "Ready")["status"] == "True"
     assert condition((await api.get(f"{PIPELINES}/briefing")).json(), "Ready")["status"] == "True"
-    schemas.Pipeline.model_validate(shown)
-    schemas.Tool.model_validate((await api.get(f"{TOOLS}/calendar")).json())
+    shapes.Pipeline.model_validate(shown)
+    shapes.Tool.model_validate((await api.get(f"{TOOLS}/calendar")).json())
 
 
 async def test_steps_in_the_original_form_are_taken(api: httpx.AsyncClient) -> None:

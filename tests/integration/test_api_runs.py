@@ -13,7 +13,6 @@ from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store import work
 from ordinaut.store.pool import Pool
 from ordinaut.store.work import RunResult, Settlement, StepResult
-from ordinaut_api import schemas
 from tests.declaring import declare, pipeline, task
 from tests.integration.serving import RUNS, TASKS, serving
 
@@ -69,7 +68,7 @@ async def test_a_run_is_accepted_with_its_location(api: httpx.AsyncClient, pool:
         ("fetch", "Pending"),
         ("send", "Pending"),
     ]
-    schemas.Run.model_validate(found)
+    shapes.Run.model_validate(found)
 
 
 async def test_params_replace_those_of_the_task_and_are_checked(api: httpx.AsyncClient, pool: Pool) -> None:

@@ -7,18 +7,21 @@ The routes that pipelines and tools have alike: list, get, create or replace, de
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
+from ordinaut import shapes
 from ordinaut.errors import NotFound
 from ordinaut.store import status
 from ordinaut.store.declared import Key, Kind
 from ordinaut.store.pool import Connection
 from ordinaut.store.status import DeclaredRow
-from ordinaut_api import body, manifests, pages, schemas
-from ordinaut_api.backend import UseBackend, UseConnection
+from ordinaut_api import body, manifests, pages
+from ordinaut_api.backend import UseConnection
+from ordinaut_api.change import Answer, perform
+from ordinaut_api.identity.guard import Call, guard
 from ordinaut_api.routes.parameters import ListQuery, NameInPath, NamespaceInPath
 
-View = TypeVar("View", bound=schemas.Object)
+View = TypeVar("View", bound=shapes.Object)
 Show = Callable[[Connection, Sequence[DeclaredRow]], Awaitable[list[View]]]
 
 
@@ -48,18 +51,25 @@ def declared_router(kind: Kind, *, view: type[View], show: Show[View]) -> APIRou
             raise NotFound(f"{key} does not exist.")
         return (await show(connection, rows))[0]
 
-    @router.get("", response_model=schemas.Page[view], response_model_exclude_none=True)  # type: ignore[valid-type]
+    @router.get(
+        "",
+        dependencies=[guard("list", collection)],
+        response_model=shapes.Page[view],  # type: ignore[valid-type]
+        response_model_exclude_none=True,
+    )
     async def list_(
         namespace: NamespaceInPath, query: Annotated[ListQuery, Query()], connection: UseConnection
-    ) -> schemas.Page[View]:
+    ) -> shapes.Page[View]:
         """List by name."""
         name = f"{namespace}/{collection}"
         after = pages.decode(query.cursor, list_name=name, read=str)
         rows = await status.list_declared(connection, kind, namespace=namespace, limit=query.limit + 1, after=after)
         found = pages.page(rows, limit=query.limit, list_name=name, position=lambda row: row.name)
-        return schemas.Page(items=await show(connection, found.items), next_cursor=found.next_cursor)
+        return shapes.Page(items=await show(connection, found.items), next_cursor=found.next_cursor)
 
-    @router.get("/{name}", response_model=view, response_model_exclude_none=True)
+    @router.get(
+        "/{name}", dependencies=[guard("get", collection)], response_model=view, response_model_exclude_none=True
+    )
     async def get(namespace: NamespaceInPath, name: NameInPath, connection: UseConnection) -> View:
         """Get one."""
         return await read(connection, Key(kind, namespace, name))
@@ -72,17 +82,29 @@ def declared_router(kind: Kind, *, view: type[View], show: Show[View]) -> APIRou
         responses={201: {"model": view, "description": "Created"}},
     )
     async def put(
-        namespace: NamespaceInPath, name: NameInPath, request: Request, response: Response, backend: UseBackend
-    ) -> View:
+        namespace: NamespaceInPath, name: NameInPath, call: Annotated[Call, guard("update", collection)]
+    ) -> Response:
         """Create or replace one from its manifest."""
         key = Key(kind, namespace, name)
-        response.status_code = 201 if await manifests.put(backend, await body.read_object(request), key=key) else 200
-        async with backend.connection() as connection:
-            return await read(connection, key)
+        found = await manifests.read(await body.read_object(call.request), key=key)
+
+        async def work(connection: Connection) -> Answer:
+            created = await manifests.put(connection, found)
+            return Answer(201 if created else 200, await read(connection, key))
+
+        return await perform(call, work, object_=manifests.path(key))
 
     @router.delete("/{name}", status_code=204)
-    async def delete(namespace: NamespaceInPath, name: NameInPath, backend: UseBackend) -> None:
+    async def delete(
+        namespace: NamespaceInPath, name: NameInPath, call: Annotated[Call, guard("delete", collection)]
+    ) -> Response:
         """Delete one."""
-        await manifests.delete(backend, key=Key(kind, namespace, name))
+        key = Key(kind, namespace, name)
+
+        async def work(connection: Connection) -> Answer:
+            await manifests.delete(connection, key=key)
+            return Answer(204)
+
+        return await perform(call, work, object_=manifests.path(key))
 
     return router

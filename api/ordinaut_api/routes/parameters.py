@@ -21,8 +21,13 @@ _REMEDY: Final = "write it like morning-briefing"
 _RULE: Final = pattern(NAME_PATTERN, message=NAME_MESSAGE, remedy=_REMEDY)
 
 
+def is_name(value: str) -> bool:
+    """Whether a namespace or an object can be called this."""
+    return len(value) <= MAX_NAME and _RULE.holds(value)
+
+
 def _name(value: str) -> str:
-    if len(value) <= MAX_NAME and _RULE.holds(value):
+    if is_name(value):
         return value
     raise PydanticCustomError("name", "not a name: {message}, at most 63", {"message": NAME_MESSAGE, "remedy": _REMEDY})
 

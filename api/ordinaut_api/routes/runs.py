@@ -5,17 +5,20 @@ import time
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from ordinaut import shapes
 from ordinaut.declaration.running import cancel as cancel_run
 from ordinaut.errors import NotFound
 from ordinaut.states import FINAL_RUN_PHASES, RunPhase, Trigger
 from ordinaut.store import declared, runs
 from ordinaut.store.pool import Connection
 from ordinaut.store.runs import Run
-from ordinaut_api import objects, pages, schemas
+from ordinaut_api import objects, pages
 from ordinaut_api.backend import Backend, UseBackend, UseConnection
+from ordinaut_api.change import Answer, perform
+from ordinaut_api.identity.guard import Call, guard
 from ordinaut_api.routes.parameters import ListQuery, Name, NamespaceInPath, RunInPath
 from ordinaut_api.routes.parameters import Query as Parameters
 
@@ -44,10 +47,10 @@ class WaitQuery(Parameters):
     """Seconds."""
 
 
-@router.get("", response_model_exclude_none=True)
+@router.get("", dependencies=[guard("list", "runs")], response_model_exclude_none=True)
 async def list_(
     namespace: NamespaceInPath, query: Annotated[RunQuery, Query()], connection: UseConnection
-) -> schemas.Page[schemas.Run]:
+) -> shapes.Page[shapes.Run]:
     """List runs, newest first, without their steps and outputs."""
     list_name = f"{namespace}/runs"
     before = pages.decode(query.cursor, list_name=list_name, read=UUID)
@@ -65,28 +68,30 @@ async def list_(
     )
 
 
-@router.get("/{run_id}", response_model_exclude_none=True)
-async def get(namespace: NamespaceInPath, run_id: RunInPath, connection: UseConnection) -> schemas.Run:
+@router.get("/{run_id}", dependencies=[guard("get", "runs")], response_model_exclude_none=True)
+async def get(namespace: NamespaceInPath, run_id: RunInPath, connection: UseConnection) -> shapes.Run:
     """Get a run with its steps."""
     row = await _row(connection, namespace=namespace, run_id=run_id)
     return await _with_steps(connection, row)
 
 
-@router.post("/{run_id}/cancel", status_code=202, response_model_exclude_none=True)
-async def cancel(namespace: NamespaceInPath, run_id: RunInPath, backend: UseBackend) -> schemas.Run:
+@router.post("/{run_id}/cancel", status_code=202, response_model=shapes.Run, response_model_exclude_none=True)
+async def cancel(
+    namespace: NamespaceInPath, run_id: RunInPath, call: Annotated[Call, guard("create", "runs/cancel")]
+) -> Response:
     """Cancel a run that is not over; what its worker still does is dropped."""
-    async with backend.connection() as connection:
-        await _row(connection, namespace=namespace, run_id=run_id)
-    await cancel_run(backend.pool, namespace=namespace, run_id=run_id)
-    await backend.record(verb="cancel", namespace=namespace, object_=f"runs/{run_id}")
-    async with backend.connection() as connection:
-        return await _with_steps(connection, await _row(connection, namespace=namespace, run_id=run_id))
+
+    async def work(connection: Connection) -> Answer:
+        await cancel_run(connection, namespace=namespace, run_id=run_id)
+        return Answer(202, await _with_steps(connection, await _row(connection, namespace=namespace, run_id=run_id)))
+
+    return await perform(call, work, object_=f"runs/{run_id}", body=await call.request.body())
 
 
-@router.get("/{run_id}/wait", response_model_exclude_none=True)
+@router.get("/{run_id}/wait", dependencies=[guard("get", "runs")], response_model_exclude_none=True)
 async def wait(
     namespace: NamespaceInPath, run_id: RunInPath, query: Annotated[WaitQuery, Query()], backend: UseBackend
-) -> schemas.Run:
+) -> shapes.Run:
     """Answer with the run as soon as it is over, or as it is when the time is up."""
     await _until_over(backend, namespace=namespace, run_id=run_id, timeout=query.timeout)
     async with backend.connection() as connection:
@@ -114,7 +119,7 @@ async def _row(connection: Connection, *, namespace: str, run_id: UUID) -> Run:
     return row
 
 
-async def _with_steps(connection: Connection, row: Run) -> schemas.Run:
+async def _with_steps(connection: Connection, row: Run) -> shapes.Run:
     rows = await runs.steps(connection, run_id=row.run_id)
     planned: list[str] = []
     if RunPhase(row.phase) not in FINAL_RUN_PHASES:

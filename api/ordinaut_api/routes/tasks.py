@@ -4,9 +4,10 @@ import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field, ValidationError
 
+from ordinaut import shapes
 from ordinaut.declaration.nominal import upcoming
 from ordinaut.declaration.running import run_now
 from ordinaut.errors import Invalid, NotFound
@@ -15,8 +16,10 @@ from ordinaut.store import runs, status
 from ordinaut.store.declared import Key
 from ordinaut.store.pool import Connection
 from ordinaut.store.status import TaskRow
-from ordinaut_api import body, manifests, objects, pages, schemas
-from ordinaut_api.backend import UseBackend, UseConnection
+from ordinaut_api import body, manifests, objects, pages
+from ordinaut_api.backend import UseConnection
+from ordinaut_api.change import Answer, perform
+from ordinaut_api.identity.guard import Call, guard
 from ordinaut_api.routes.declared import manifest_body
 from ordinaut_api.routes.parameters import ListQuery, NameInPath, NamespaceInPath
 from ordinaut_api.routes.parameters import Query as Parameters
@@ -50,15 +53,15 @@ async def _next_times(row: TaskRow, *, count: int) -> list[datetime]:
     return [row.next_fire_at, *later]
 
 
-async def _task(connection: Connection, *, namespace: str, name: str) -> schemas.Task:
+async def _task(connection: Connection, *, namespace: str, name: str) -> shapes.Task:
     row = await _row(connection, namespace=namespace, name=name)
     return objects.task(row, upcoming=await _next_times(row, count=UPCOMING))
 
 
-@router.get("", response_model_exclude_none=True)
+@router.get("", dependencies=[guard("list", "tasks")], response_model_exclude_none=True)
 async def list_(
     namespace: NamespaceInPath, query: Annotated[ListQuery, Query()], connection: UseConnection
-) -> schemas.Page[schemas.Task]:
+) -> shapes.Page[shapes.Task]:
     """List tasks by name."""
     name = f"{namespace}/tasks"
     after = pages.decode(query.cursor, list_name=name, read=str)
@@ -66,38 +69,51 @@ async def list_(
     return pages.page(rows, limit=query.limit, list_name=name, position=lambda row: row.name).show(objects.task)
 
 
-@router.get("/{name}", response_model_exclude_none=True)
-async def get(namespace: NamespaceInPath, name: NameInPath, connection: UseConnection) -> schemas.Task:
+@router.get("/{name}", dependencies=[guard("get", "tasks")], response_model_exclude_none=True)
+async def get(namespace: NamespaceInPath, name: NameInPath, connection: UseConnection) -> shapes.Task:
     """Get a task with its next times."""
     return await _task(connection, namespace=namespace, name=name)
 
 
 @router.put(
     "/{name}",
+    response_model=shapes.Task,
     response_model_exclude_none=True,
     openapi_extra=manifest_body("Task"),
-    responses={201: {"model": schemas.Task, "description": "Created"}},
+    responses={201: {"model": shapes.Task, "description": "Created"}},
 )
 async def put(
-    namespace: NamespaceInPath, name: NameInPath, request: Request, response: Response, backend: UseBackend
-) -> schemas.Task:
+    namespace: NamespaceInPath, name: NameInPath, call: Annotated[Call, guard("update", "tasks")]
+) -> Response:
     """Create or replace a task from its manifest."""
-    created = await manifests.put(backend, await body.read_object(request), key=Key("Task", namespace, name))
-    response.status_code = 201 if created else 200
-    async with backend.connection() as connection:
-        return await _task(connection, namespace=namespace, name=name)
+    key = Key("Task", namespace, name)
+    found = await manifests.read(await body.read_object(call.request), key=key)
+
+    async def work(connection: Connection) -> Answer:
+        created = await manifests.put(connection, found)
+        return Answer(201 if created else 200, await _task(connection, namespace=namespace, name=name))
+
+    return await perform(call, work, object_=manifests.path(key))
 
 
 @router.delete("/{name}", status_code=204)
-async def delete(namespace: NamespaceInPath, name: NameInPath, backend: UseBackend) -> None:
+async def delete(
+    namespace: NamespaceInPath, name: NameInPath, call: Annotated[Call, guard("delete", "tasks")]
+) -> Response:
     """Delete a task and cancel its runs; its history stays."""
-    await manifests.delete(backend, key=Key("Task", namespace, name))
+    key = Key("Task", namespace, name)
+
+    async def work(connection: Connection) -> Answer:
+        await manifests.delete(connection, key=key)
+        return Answer(204)
+
+    return await perform(call, work, object_=manifests.path(key))
 
 
-@router.get("/{name}/fires", response_model_exclude_none=True)
+@router.get("/{name}/fires", dependencies=[guard("get", "tasks")], response_model_exclude_none=True)
 async def fires(
     namespace: NamespaceInPath, name: NameInPath, query: Annotated[ListQuery, Query()], connection: UseConnection
-) -> schemas.Page[schemas.Fire]:
+) -> shapes.Page[shapes.Fire]:
     """List the ledger, newest first: one line for each nominal time, run or skipped with the reason."""
     await _row(connection, namespace=namespace, name=name)
     list_name = f"{namespace}/tasks/{name}/fires"
@@ -111,45 +127,45 @@ async def fires(
     ).show(objects.fire)
 
 
-@router.get("/{name}/preview", response_model_exclude_none=True)
+@router.get("/{name}/preview", dependencies=[guard("get", "tasks")], response_model_exclude_none=True)
 async def preview(
     namespace: NamespaceInPath, name: NameInPath, query: Annotated[PreviewQuery, Query()], connection: UseConnection
-) -> schemas.Preview:
+) -> shapes.Preview:
     """Tell the next nominal times."""
     row = await _row(connection, namespace=namespace, name=name)
-    return schemas.Preview(items=await _next_times(row, count=query.count))
+    return shapes.Preview(items=await _next_times(row, count=query.count))
 
 
 @router.post(
     "/{name}/run",
     status_code=202,
+    response_model=shapes.Run,
     response_model_exclude_none=True,
     openapi_extra={
         "requestBody": {
             "required": False,
-            "content": {"application/json": {"schema": schemas.RunRequest.model_json_schema()}},
+            "content": {"application/json": {"schema": shapes.RunRequest.model_json_schema()}},
         }
     },
 )
 async def run(
-    namespace: NamespaceInPath, name: NameInPath, request: Request, response: Response, backend: UseBackend
-) -> schemas.Run:
+    namespace: NamespaceInPath, name: NameInPath, call: Annotated[Call, guard("create", "tasks/run")]
+) -> Response:
     """Run a task now; `Location` leads to the run."""
-    wanted = _run_request(await body.read_object(request, required=False))
-    async with backend.connection() as connection:
-        await _row(connection, namespace=namespace, name=name)
-    run_id = await run_now(backend.pool, namespace=namespace, name=name, params=wanted.params or None)
-    await backend.record(verb="run", namespace=namespace, object_=f"tasks/{name}")
-    response.headers["Location"] = f"/v1/namespaces/{namespace}/runs/{run_id}"
-    async with backend.connection() as connection:
+    wanted = _run_request(await body.read_object(call.request, required=False))
+
+    async def work(connection: Connection) -> Answer:
+        run_id = await run_now(connection, namespace=namespace, name=name, params=wanted.params or None)
         made = await runs.get(connection, namespace=namespace, run_id=run_id)
-    if made is None:
-        raise NotFound(f"Run {run_id} does not exist.")
-    return objects.run(made)
+        assert made is not None  # noqa: S101 - made in this transaction
+        location = {"Location": f"/v1/namespaces/{namespace}/runs/{run_id}"}
+        return Answer(202, objects.run(made), location)
+
+    return await perform(call, work, object_=f"tasks/{name}", body=await call.request.body())
 
 
-def _run_request(document: dict[str, Any]) -> schemas.RunRequest:
+def _run_request(document: dict[str, Any]) -> shapes.RunRequest:
     try:
-        return schemas.RunRequest.model_validate(document, by_alias=True, by_name=False)
+        return shapes.RunRequest.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise Invalid(list(field_errors(error, model=schemas.RunRequest))) from None
+        raise Invalid(list(field_errors(error, model=shapes.RunRequest))) from None

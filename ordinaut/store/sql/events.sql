@@ -21,5 +21,5 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float
 
 -- append_audit --
 -- Who did what, and what was decided.
-INSERT INTO audit (actor, verb, namespace, object, decision, detail)
-VALUES (%(actor)s, %(verb)s, %(namespace)s, %(object)s, %(decision)s, %(detail)s);
+INSERT INTO audit (actor, verb, namespace, object, decision, request_id, detail)
+VALUES (%(actor)s, %(verb)s, %(namespace)s, %(object)s, %(decision)s, %(request_id)s, %(detail)s);

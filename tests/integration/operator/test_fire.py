@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from ordinaut.declaration.apply import remove
-from ordinaut.declaration.running import run_now
 from ordinaut.errors import Conflict
 from ordinaut.states import Origin
 from ordinaut.store import declared, events, runs, status
 from ordinaut.store.pool import Pool
 from ordinaut.store.status import Fire
 from ordinaut_operator import fire
-from tests.declaring import declare, pipeline, task, tool
+from tests.declaring import declare, pipeline, run_now, task, tool
 
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 MINUTELY = {"cron": "* * * * *"}

@@ -12,7 +12,6 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ordinaut import schedule
-from ordinaut.declaration.running import cancel, run_now
 from ordinaut.states import RunPhase, StepPhase, Trigger
 from ordinaut.store import clock, events, history, runs, status, work
 from ordinaut.store.ids import new_run_id
@@ -20,7 +19,7 @@ from ordinaut.store.pool import Connection, Pool, open_pool
 from ordinaut.store.runs import NewRun, Run
 from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
 from ordinaut_operator import janitor
-from tests.declaring import declare, task
+from tests.declaring import cancel, declare, run_now, task
 from tests.integration.rows import REVISION, make_runs, make_task
 
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}

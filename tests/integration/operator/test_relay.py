@@ -10,13 +10,12 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from ordinaut.declaration.running import cancel, run_now
 from ordinaut.events import stream
 from ordinaut.store import events
 from ordinaut.store.pool import Pool
 from ordinaut_operator import relay as relaying
 from ordinaut_operator.relay import relay
-from tests.declaring import declare, task
+from tests.declaring import cancel, declare, run_now, task
 
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 RUNS = [f"00000000-0000-7000-8000-00000000000{n}" for n in range(3)]

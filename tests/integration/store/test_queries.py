@@ -19,7 +19,6 @@ import ordinaut_api
 import ordinaut_cli
 import ordinaut_operator
 import ordinaut_worker
-from ordinaut.declaration.running import run_now
 from ordinaut.states import Origin, RunPhase, StepPhase
 from ordinaut.store import declared, events, migrate, status, work
 from ordinaut.store.clock import Fire, record
@@ -27,7 +26,7 @@ from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.queries import SQL, parse
 from ordinaut.store.work import RunResult, Settlement, StepResult
-from tests.declaring import declare, pipeline, task, tool
+from tests.declaring import declare, pipeline, run_now, task, tool
 
 PACKAGES = [ordinaut, ordinaut_operator, ordinaut_worker, ordinaut_api, ordinaut_cli]
 STORE = Path(ordinaut.__file__).parent / "store"

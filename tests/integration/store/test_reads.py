@@ -10,7 +10,6 @@ import psycopg
 import pytest
 
 from ordinaut.declaration.apply import remove
-from ordinaut.declaration.running import cancel, run_now
 from ordinaut.states import Origin, RunPhase, StepPhase, Trigger
 from ordinaut.store import clock, declared, runs, status, work
 from ordinaut.store.clock import Fire
@@ -18,7 +17,7 @@ from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection, Pool, open_pool
 from ordinaut.store.status import TaskRow
 from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
-from tests.declaring import declare, manifest, pipeline, task, tool
+from tests.declaring import cancel, declare, manifest, pipeline, run_now, task, tool
 from tests.integration.rows import make_runs, make_task
 
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
