@@ -15,6 +15,9 @@ SCHEDULE_LAG = Histogram(
     "From a nominal time to its run being in the queue; catching up shows as a long one.",
     buckets=_LAG,
 )
+CREATOR_REVIEWS = Counter(
+    "ordinaut_creator_reviews", "Questions whether a task's creator may still run it, by answer.", ["result"]
+)
 CLOCK_TASKS_MOVED = Counter("ordinaut_tzdata_moved_tasks", "Tasks whose next time moved with new time zone data.")
 
 QUEUE_DEPTH = Gauge("ordinaut_queue_depth", "Runs that a worker could take now.")
@@ -49,4 +52,12 @@ HTTP_REQUESTS = Counter(
 )
 HTTP_DURATION = Histogram(
     "ordinaut_http_request_duration_seconds", "API requests by route template.", ["route"], buckets=_LAG
+)
+AUTHENTICATION_FAILURES = Counter(
+    "ordinaut_authentication_failures", "API requests without a known caller, by what they were answered.", ["result"]
+)
+DENIALS = Counter(
+    "ordinaut_denials",
+    "API requests that their caller had no right to, and whether the audit trail shows them.",
+    ["audited"],
 )

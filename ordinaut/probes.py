@@ -2,8 +2,8 @@
 Health, readiness and metrics of a process, for Kubernetes and Prometheus.
 
 A process keeps one :class:`Readiness` and records in it what it needs and whether it has it; :func:`serve` answers
-``/healthz`` (alive), ``/readyz`` (can do its job; says why not) and ``/metrics`` from it. The api answers the same
-paths with FastAPI, from the same :class:`Readiness`.
+``/healthz`` (alive), ``/readyz`` (can do its job; says why not) and ``/metrics`` from it, on a port of its own: what
+the api serves to callers is none of this but ``/healthz``.
 """
 
 from collections.abc import AsyncIterator, Mapping

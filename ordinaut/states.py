@@ -30,7 +30,7 @@ class RunPhase(StrEnum):
     TIMED_OUT = "TimedOut"
     """Final: the run took longer than its ``timeout``."""
     PARKED = "Parked"
-    """Final until somebody retries it: its workers died too often while they ran it."""
+    """Final: its workers died too often while they ran it."""
 
 
 class StepPhase(StrEnum):

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ordinaut.declaration import running
-from ordinaut.declaration.apply import Applied, apply
+from ordinaut.access.caller import Caller
+from ordinaut.declaration import overlay, running
+from ordinaut.declaration.apply import Applied, apply_in
 from ordinaut.declaration.examine import examine
 from ordinaut.states import Origin
 from ordinaut.store.pool import Pool, open_pool
@@ -35,9 +37,13 @@ def task(name: str, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
     return manifest("Task", name, {**({"pipeline": {"steps": list(steps)}} if steps else {}), **more})
 
 
-async def declare(pool: Pool, *documents: dict[str, Any], origin: Origin = Origin.API) -> Applied:
-    """Take documents over."""
-    return await apply(pool, [examine(document) for document in documents], origin=origin)
+async def declare(
+    pool: Pool, *documents: dict[str, Any], origin: Origin = Origin.API, by: Caller | None = None
+) -> Applied:
+    """Take documents over, by somebody whose rights their runs need then."""
+    objects = [examine(document) for document in documents]
+    async with pool.connection() as connection, connection.transaction():
+        return await apply_in(connection, objects, origin=origin, by=by)
 
 
 def declare_at(url: str, *documents: dict[str, Any]) -> None:
@@ -61,3 +67,27 @@ async def cancel(pool: Pool, *, namespace: str, run_id: UUID) -> None:
     """Cancel a run in a transaction of its own."""
     async with pool.connection() as connection, connection.transaction():
         await running.cancel(connection, namespace=namespace, run_id=run_id)
+
+
+async def retry(pool: Pool, *, run_id: UUID, namespace: str = "default") -> UUID:
+    """Try a run again in a transaction of its own; returns the new run's key."""
+    async with pool.connection() as connection, connection.transaction():
+        return await running.retry(connection, namespace=namespace, run_id=run_id)
+
+
+async def pause(pool: Pool, name: str, *, by: str = "me", namespace: str = "default") -> None:
+    """Pause a task in a transaction of its own."""
+    async with pool.connection() as connection, connection.transaction():
+        await overlay.pause(connection, namespace=namespace, name=name, by=by)
+
+
+async def resume(pool: Pool, name: str, *, namespace: str = "default") -> None:
+    """Resume a task in a transaction of its own."""
+    async with pool.connection() as connection, connection.transaction():
+        await overlay.resume(connection, namespace=namespace, name=name)
+
+
+async def snooze(pool: Pool, name: str, until: datetime, *, by: str = "me", namespace: str = "default") -> None:
+    """Snooze a task in a transaction of its own."""
+    async with pool.connection() as connection, connection.transaction():
+        await overlay.snooze(connection, namespace=namespace, name=name, until=until, by=by)

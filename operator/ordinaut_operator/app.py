@@ -7,13 +7,18 @@ Everything but that is safe on every replica at once.
 """
 
 import asyncio
+import sys
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 from redis.asyncio import Redis
 
 from ordinaut import process
+from ordinaut.access.accessfile import AccessFile
+from ordinaut.access.caller import Authority
+from ordinaut.errors import Invalid
 from ordinaut.events import stream
 from ordinaut.probes import Readiness
 from ordinaut.store.pool import Pool, open_pool
@@ -21,6 +26,7 @@ from ordinaut.store.ready import wait_until_migrated
 from ordinaut_operator import janitor
 from ordinaut_operator.clock import Clock
 from ordinaut_operator.relay import relay
+from ordinaut_operator.rights import Rights
 from ordinaut_operator.settings import OperatorSettings
 
 POOL_SIZE = 8
@@ -31,6 +37,7 @@ REAP_EVERY = timedelta(seconds=1)
 MEASURE_EVERY = timedelta(seconds=5)
 VACUUM_EVERY = timedelta(seconds=10)
 PARTITIONS_EVERY = timedelta(hours=1)
+FORGET_EVERY = timedelta(hours=1)
 TZDATA_EVERY = timedelta(hours=1)
 
 
@@ -42,12 +49,13 @@ def main() -> None:
 async def run(configured: OperatorSettings) -> None:
     """Run an operator until a signal has been taken."""
     readiness = Readiness(database="not connected yet")
+    file = _access_file(configured)
     async with (
         process.running(configured, readiness=readiness, source=configured.source) as stopped,
         open_pool(configured.database_url.get_secret_value(), application="operator", size=POOL_SIZE) as pool,
         stream.connect(configured.redis_url.get_secret_value()) as redis,
     ):
-        working = asyncio.create_task(_work(configured, pool, redis, readiness=readiness))
+        working = asyncio.create_task(_work(configured, pool, redis, file=file, readiness=readiness))
         await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if stopped.done():
             await process.stop(working)
@@ -56,9 +64,41 @@ async def run(configured: OperatorSettings) -> None:
             await working
 
 
-async def _work(configured: OperatorSettings, pool: Pool, redis: Redis, *, readiness: Readiness) -> None:
+def _access_file(configured: OperatorSettings) -> AccessFile | None:
+    """Read the access file, if it counts; one that is wrong ends the process with status 2 and what to mend."""
+    if configured.access_file is None or not {Authority.TOKENS, Authority.OIDC} & set(configured.authentication):
+        return None
+    try:
+        return AccessFile.open(configured.access_file)
+    except Invalid as invalid:
+        sys.stderr.write(f"{invalid}\n")
+        raise SystemExit(2) from None
+
+
+async def _work(
+    configured: OperatorSettings, pool: Pool, redis: Redis, *, file: AccessFile | None, readiness: Readiness
+) -> None:
     await wait_until_migrated(pool, readiness=readiness)
-    clock = Clock(pool, url=configured.database_url.get_secret_value(), readiness=readiness)
+    async with AsyncExitStack() as stack:
+        review = None
+        if Authority.KUBERNETES in configured.authentication:
+            from ordinaut_operator.kubernetes import reviews  # noqa: PLC0415 - as in _source
+
+            review = await stack.enter_async_context(reviews(readiness=readiness))
+        rights = Rights(configured.authentication, file=file, review=review, readiness=readiness)
+        clock = Clock(pool, url=configured.database_url.get_secret_value(), readiness=readiness, rights=rights)
+        _keep_house(clock, configured, pool, redis)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(clock.run())
+            group.create_task(rights.run(answered=clock.hurry))
+            if file is not None:
+                group.create_task(file.follow())
+            for part in _source(configured, pool, readiness=readiness):
+                group.create_task(part)
+
+
+def _keep_house(clock: Clock, configured: OperatorSettings, pool: Pool, redis: Redis) -> None:
+    """Have the clock do what must be done from time to time."""
     clock.every(
         RELAY_EVERY, lambda: relay(pool, redis, max_length=configured.stream_max_length), name="relay", need="redis"
     )
@@ -73,11 +113,8 @@ async def _work(configured: OperatorSettings, pool: Pool, redis: Redis, *, readi
         lambda: janitor.keep_partitions(pool, history_days=configured.history_days, event_days=configured.event_days),
         name="partitions",
     )
+    clock.every(FORGET_EVERY, lambda: janitor.forget_answers(pool), name="answers")
     clock.every(TZDATA_EVERY, lambda: janitor.recompute_times(pool), name="tzdata")
-    async with asyncio.TaskGroup() as group:
-        group.create_task(clock.run())
-        for part in _source(configured, pool, readiness=readiness):
-            group.create_task(part)
 
 
 def _source(configured: OperatorSettings, pool: Pool, *, readiness: Readiness) -> list[Coroutine[Any, Any, None]]:

@@ -24,6 +24,7 @@ from ordinaut.store import clock
 from ordinaut.store.listen import listen
 from ordinaut.store.pool import Pool
 from ordinaut_operator import fire, janitor
+from ordinaut_operator.rights import NO_CHECKS, Rights
 
 HORIZON = timedelta(seconds=30)
 """How far ahead seconds get a trigger."""
@@ -45,8 +46,9 @@ Job = Callable[[], Awaitable[object]]
 class Clock:
     """Runs control loops and fires what is due; :meth:`run` until cancelled."""
 
-    def __init__(self, pool: Pool, *, url: str, readiness: Readiness) -> None:
+    def __init__(self, pool: Pool, *, url: str, readiness: Readiness, rights: Rights = NO_CHECKS) -> None:
         self._pool = pool
+        self._rights = rights
         self._url = url
         self._readiness = readiness
         self._scheduler = AsyncIOScheduler(
@@ -69,6 +71,10 @@ class Clock:
             id=name,
             next_run_time=datetime.now(UTC),
         )
+
+    def hurry(self) -> None:
+        """Fire what is due as soon as possible: something that it waited for has come."""
+        self._scheduler.add_job(self._guarded(self._fire, name="fire"), DateTrigger(datetime.now(UTC)))
 
     async def run(self) -> None:
         """Keep time until cancelled."""
@@ -122,7 +128,7 @@ class Clock:
 
     async def _fire(self) -> None:
         async with self._firing:
-            done = await fire.fire_due(self._pool)
+            done = await fire.fire_due(self._pool, rights=self._rights)
         if done.claimed:
             log.info(
                 "fired",

@@ -24,6 +24,7 @@ from ordinaut.store.clock import Advance, DueTask, Fire
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.runs import NewRun
+from ordinaut_operator.rights import NO_CHECKS, Rights
 
 BATCH = 500
 """Tasks claimed in one transaction."""
@@ -46,29 +47,35 @@ class Verdict:
 
 @dataclass(slots=True)
 class Round:
-    """What one firing transaction did."""
+    """What one firing transaction did; ``left`` are tasks that wait until their creators' rights are known."""
 
     claimed: int = 0
+    left: int = 0
     fired: int = 0
     skipped: int = 0
     lags: list[float] = field(default_factory=list)
 
 
-async def fire_due(pool: Pool) -> Round:
-    """Fire everything that is due; returns what was done in all."""
+async def fire_due(pool: Pool, *, rights: Rights = NO_CHECKS) -> Round:
+    """Fire what is due, but for tasks of creators whose rights are not known yet; returns what was done in all."""
     total = Round()
     while True:
-        done = await _fire_batch(pool)
+        done = await _fire_batch(pool, rights=rights)
         total.claimed += done.claimed
+        total.left += done.left
         total.fired += done.fired
         total.skipped += done.skipped
         total.lags += done.lags
-        if done.claimed < BATCH:
+        if done.claimed + done.left < BATCH:
             return total
 
 
-def decide(task: DueTask) -> Verdict:
-    """Return what becomes of the due times of a claimed task. Pure but for the keys of new runs."""
+def decide(task: DueTask, *, authorized: bool = True) -> Verdict:
+    """
+    Return what becomes of the due times of a claimed task. Pure but for the keys of new runs.
+
+    ``authorized`` is whether its creator may run it.
+    """
     spec = task.spec
     decision = decide_missed(
         stored_schedules(spec.get("schedules", ()), anchor=task.anchor),
@@ -76,6 +83,7 @@ def decide(task: DueTask) -> Verdict:
         now=task.now,
         catch_up=_catch_up(spec),
         starting_deadline=_seconds(spec.get("startingDeadlineSeconds")),
+        held_until=task.snoozed_until,
         chunk=CHUNK,
     )
     policy = spec.get("concurrencyPolicy", "Allow")
@@ -83,6 +91,8 @@ def decide(task: DueTask) -> Verdict:
     fires, made = [], []
     for outcome in decision.outcomes:
         reason = outcome.skipped
+        if reason is None and not authorized:
+            reason = SkipReason.UNAUTHORIZED
         if reason is None and task.revision is None:
             reason = SkipReason.NOT_READY
         if reason is None and policy == "Forbid" and busy:
@@ -94,7 +104,7 @@ def decide(task: DueTask) -> Verdict:
         fires.append(Fire(task.task_id, outcome.scheduled_at, run_id=run.run_id))
         made.append(run)
         busy = True
-    return Verdict(task, fires, made, _advance(task, decision))
+    return Verdict(task, fires, made, _advance(task, decision, authorized=authorized))
 
 
 def _run(task: DueTask, scheduled_at: datetime, *, exclusive: bool) -> NewRun:
@@ -111,9 +121,10 @@ def _run(task: DueTask, scheduled_at: datetime, *, exclusive: bool) -> NewRun:
     )
 
 
-def _advance(task: DueTask, decision: Decision) -> Advance:
+def _advance(task: DueTask, decision: Decision, *, authorized: bool) -> Advance:
     progress = decision.progress
-    return Advance(task.task_id, progress.evaluated, progress.as_of, progress.kept, decision.next_fire)
+    unauthorized_at = None if authorized else task.unauthorized_at or task.now
+    return Advance(task.task_id, progress.evaluated, progress.as_of, progress.kept, decision.next_fire, unauthorized_at)
 
 
 def _catch_up(spec: dict[str, Any]) -> CatchUp:
@@ -126,21 +137,23 @@ def _seconds(count: int | None) -> timedelta | None:
     return None if count is None else timedelta(seconds=count)
 
 
-async def _fire_batch(pool: Pool) -> Round:
+async def _fire_batch(pool: Pool, *, rights: Rights) -> Round:
     async with pool.connection() as connection, connection.transaction():
-        tasks = await clock.claim_due(connection, limit=BATCH)
-        if not tasks:
-            return Round()
-        verdicts = [decide(task) for task in tasks]
+        tasks = await clock.claim_due(connection, limit=BATCH, without=rights.unknown)
+        judged = [(task, rights.may_run(task)) for task in tasks]
+        verdicts = [decide(task, authorized=may_run) for task, may_run in judged if may_run is not None]
+        left = len(tasks) - len(verdicts)
+        if not verdicts:
+            return Round(left=left)
         new = await clock.record(connection, [fire for verdict in verdicts for fire in verdict.fires])
         verdicts = [_only_new(verdict, new) for verdict in verdicts]
         async with connection.pipeline():
             await runs.create(connection, [run for one in verdicts for run in one.runs], trigger=Trigger.SCHEDULE)
             await clock.advance(connection, [one.advance for one in verdicts], tzdata=schedule.tzdata_version())
             await events.append(connection, [event.compact() for one in verdicts for event in _events(one)])
-            await status.notify(connection, [task.task_id for task in tasks])
+            await status.notify(connection, [one.task.task_id for one in verdicts])
         await _replace(connection, verdicts)
-    return _count(verdicts)
+    return _count(verdicts, left=left)
 
 
 def _only_new(verdict: Verdict, new: set[tuple[int, datetime]]) -> Verdict:
@@ -185,15 +198,20 @@ def _events(verdict: Verdict) -> list[Event]:
     return found
 
 
-def _count(verdicts: Sequence[Verdict]) -> Round:
+def _count(verdicts: Sequence[Verdict], *, left: int) -> Round:
     """Return what a committed batch did, and add it to the metrics."""
-    done = Round(claimed=len(verdicts))
+    done = Round(claimed=len(verdicts), left=left)
     for verdict in verdicts:
         done.fired += len(verdict.runs)
         done.skipped += len(verdict.fires) - len(verdict.runs)
-        done.lags += [(verdict.task.now - run.scheduled_at).total_seconds() for run in verdict.runs if run.scheduled_at]
+        done.lags += [_lag(verdict.task, run.scheduled_at) for run in verdict.runs if run.scheduled_at]
         for fire in verdict.fires:
             metrics.FIRES.labels(outcome=fire.reason or fire.outcome).inc()
     for lag in done.lags:
         metrics.SCHEDULE_LAG.observe(lag)
     return done
+
+
+def _lag(task: DueTask, scheduled_at: datetime) -> float:
+    """Return the seconds by which a run is late; one that was snoozed was to be made when the snooze was over."""
+    return (task.now - max(scheduled_at, task.snoozed_until or scheduled_at)).total_seconds()

@@ -12,18 +12,21 @@ from time import monotonic
 import psycopg
 
 from ordinaut import metrics, schedule
-from ordinaut.declaration.nominal import stored_schedules
+from ordinaut.declaration.nominal import not_before, stored_schedules
 from ordinaut.events.envelope import Event
 from ordinaut.logging import get_logger
 from ordinaut.schedule import next_fires
 from ordinaut.states import RunPhase
-from ordinaut.store import clock, events, history, runs, status, work
+from ordinaut.store import clock, events, history, idempotency, runs, status, work
 from ordinaut.store.clock import Advance, ClockRow
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.runs import Finished
 from ordinaut.store.work import ExpiredItem, redelivered
 
 RECOMPUTED_AT_ONCE = 500
+
+ANSWER_HOURS = 24
+"""Hours that the answer to an Idempotency-Key is kept; whoever repeats a request does so within minutes."""
 
 log = get_logger(__name__)
 
@@ -127,6 +130,12 @@ async def vacuum(pool: Pool) -> None:
         await work.vacuum(connection)
 
 
+async def forget_answers(pool: Pool) -> int:
+    """Forget the answers to old Idempotency-Keys; returns how many."""
+    async with pool.connection() as connection:
+        return await idempotency.forget(connection, hours=ANSWER_HOURS)
+
+
 async def keep_partitions(pool: Pool, *, history_days: int, event_days: int) -> None:
     """Make the partitions of the coming days and drop those past their retention."""
     async with pool.connection() as connection:
@@ -164,4 +173,5 @@ def _recomputed(row: ClockRow) -> Advance:
     if following is not None:
         schedules = stored_schedules(row.spec["schedules"], anchor=row.anchor)
         following = next(iter(next_fires(schedules, after=row.evaluated_at, limit=1)), None)
-    return Advance(row.task_id, row.evaluated_at, row.as_of, row.kept, following)
+    following = not_before(following, row.snoozed_until)
+    return Advance(row.task_id, row.evaluated_at, row.as_of, row.kept, following, row.unauthorized_at)

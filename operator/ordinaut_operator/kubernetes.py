@@ -1,20 +1,41 @@
 """
-The part of the operator that talks to an API server: source, election and status.
+The part of the operator that talks to an API server: source, election, status, and what creators of tasks may do.
 
 ``app`` runs it where resources come from Kubernetes. Everything here is restarted by its own supervision; what is
 missing is said in ``/readyz``.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from ordinaut.access.caller import Caller
+from ordinaut.access.review import SUBJECT_ACCESS_REVIEWS, is_allowed, subject_access_review
+from ordinaut.access.rights import RUN_TASK
 from ordinaut.probes import Readiness
 from ordinaut.store.pool import Pool
-from ordinaut_operator.kube import Kube
+from ordinaut_operator.kube import Kube, Login, login
 from ordinaut_operator.leader import Elector
+from ordinaut_operator.rights import Review
 from ordinaut_operator.settings import OperatorSettings
 from ordinaut_operator.status.observed import Statuses
 from ordinaut_operator.status.writer import StatusWriter
 from ordinaut_operator.sync.source import KubernetesSource
+
+REVIEW_TIMEOUT = 2.0
+"""Seconds; tasks wait for the answer, and the last one counts where none comes."""
+
+
+@asynccontextmanager
+async def reviews(*, readiness: Readiness, log_in: Login = login) -> AsyncIterator[Review]:
+    """Open what asks the API server about the creators of tasks."""
+    async with Kube(log_in=log_in, readiness=readiness, timeout=REVIEW_TIMEOUT) as kube:
+
+        async def ask(creator: Caller, namespace: str) -> bool:
+            question = subject_access_review(creator, RUN_TASK, namespace=namespace)
+            return is_allowed(await kube.call("POST", SUBJECT_ACCESS_REVIEWS, body=question))
+
+        yield ask
 
 
 async def run_kubernetes(configured: OperatorSettings, pool: Pool, *, readiness: Readiness) -> None:

@@ -6,10 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, Json, model_validator
 from pydantic_settings import NoDecode
 
-from ordinaut.settings import ProcessSettings
+from ordinaut.access.caller import Authority
+from ordinaut.settings import AccessSettings
 
 
-class OperatorSettings(ProcessSettings):
+class OperatorSettings(AccessSettings):
     """What an operator can be told; see also the settings that all processes share."""
 
     source: Literal["kubernetes", "directory"] = Field(
@@ -50,4 +51,9 @@ class OperatorSettings(ProcessSettings):
     def _directory_for_its_source(self) -> Self:
         if self.source == "directory" and self.directory is None:
             raise ValueError("ORDINAUT_SOURCE=directory needs ORDINAUT_DIRECTORY, the folder with the manifests")
+        if self.source == "directory" and Authority.KUBERNETES in self.authentication:
+            raise ValueError(
+                "ORDINAUT_AUTHENTICATION: kubernetes needs ORDINAUT_SOURCE=kubernetes: without an API server, nobody"
+                " says what its callers may do"
+            )
         return self

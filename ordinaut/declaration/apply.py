@@ -7,16 +7,32 @@ everything affected, clocks and events commit together, under a lock per namespa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from ordinaut import schedule
+from ordinaut.access.caller import Caller
+from ordinaut.computing import compute
 from ordinaut.declaration.ending import cancel_runs
-from ordinaut.declaration.resolve import clock_start, is_exclusive, resolve
+from ordinaut.declaration.resolve import Tools, clock_start, is_exclusive, resolve
 from ordinaut.events.envelope import Event
 from ordinaut.resources.task import TaskSpec
 from ordinaut.states import Origin
 from ordinaut.store import declared, events, runs, status
-from ordinaut.store.declared import KINDS, Declared, Incarnation, Key, Owner, Resolution
+from ordinaut.store.declared import (
+    KINDS,
+    ClockStart,
+    Declared,
+    Incarnation,
+    Key,
+    Owner,
+    PipelineRow,
+    Resolution,
+    Unresolved,
+)
 from ordinaut.store.pool import Connection, Pool
+
+RESOLVED_AT_ONCE: Final = 200
+"""Tasks that are read and decided about at once: thousands would keep the event loop busy for too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +49,26 @@ async def apply(pool: Pool, objects: Sequence[Declared], *, origin: Origin) -> A
         return await apply_in(connection, objects, origin=origin)
 
 
-async def apply_in(connection: Connection, objects: Sequence[Declared], *, origin: Origin) -> Applied:
-    """Do what :func:`apply` does as part of a transaction."""
+async def apply_in(
+    connection: Connection, objects: Sequence[Declared], *, origin: Origin, by: Caller | None = None
+) -> Applied:
+    """
+    Do what :func:`apply` does as part of a transaction.
+
+    ``by`` becomes the creator of new tasks and of tasks whose spec changed: their runs need its rights.
+    """
     await declared.lock_namespaces(connection, {one.key.namespace for one in objects})
     owners = await declared.owners(connection, [one.key for one in objects])
     conflicts = {key: owner for key, owner in owners.items() if owner.origin is not origin}
     ours = [one for one in objects if one.key not in conflicts and not _is_former(one, owners)]
     replaced = [Incarnation(one.key, owners[one.key].uid) for one in ours if _is_another(one, owners)]
     gone = await _delete(connection, replaced, origin=origin)
+    creator = await declared.creator_of(connection, by) if by and any(one.key.kind == "Task" for one in ours) else None
     changed: list[Key] = []
     for kind in KINDS:
         if batch := [one for one in ours if one.key.kind == kind]:
-            changed += await declared.upsert(connection, kind, batch, origin=origin)
-    await _settle_in(connection, [*gone, *changed])
+            changed += await declared.upsert(connection, kind, batch, origin=origin, creator=creator)
+    await _settle_in(connection, [*gone, *changed], creator=creator)
     await _announce(connection, "task.applied", changed)
     return Applied(changed, conflicts)
 
@@ -90,15 +113,18 @@ async def _delete(connection: Connection, gone: Sequence[Incarnation], *, origin
     return deleted
 
 
-async def _settle_in(connection: Connection, changed: Sequence[Key]) -> None:
+async def _settle_in(connection: Connection, changed: Sequence[Key], *, creator: int | None = None) -> None:
     """Decide anew about the tasks that changed and about those that depend on what changed."""
     tasks = [key for key in changed if key.kind == "Task"]
     others = [key for key in changed if key.kind != "Task"]
     affected = set((await declared.task_ids(connection, tasks)).values()) if tasks else set()
+    if creator is not None:
+        await declared.forgive(connection, sorted(affected), creator=creator)
     if others:
         affected |= set(await declared.dependents(connection, others))
-    if affected:
-        await resolve_tasks(connection, sorted(affected))
+    ordered = sorted(affected)
+    for first in range(0, len(ordered), RESOLVED_AT_ONCE):
+        await resolve_tasks(connection, ordered[first : first + RESOLVED_AT_ONCE])
 
 
 async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None:
@@ -112,10 +138,30 @@ async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None
         {(task.namespace, name) for task in tasks for name in task.tool_refs}
         | {(pipeline.namespace, name) for pipeline in pipelines.values() for name in pipeline.tool_refs},
     )
-    revisions: dict[bytes, bytes] = {}
-    resolutions = []
-    starts = []
-    exclusive = []
+    # A change of a pipeline may concern thousands of tasks.
+    decided = await compute(_decide, tasks, pipelines=pipelines, tools=tools)
+    await declared.save_revisions(connection, decided.revisions)
+    await declared.save_resolutions(connection, decided.resolutions)
+    await declared.start_clocks(connection, decided.starts, tzdata=schedule.tzdata_version())
+    await declared.track_active(connection, decided.exclusive)
+    await status.notify(connection, [task.task_id for task in tasks])
+
+
+@dataclass(frozen=True, slots=True)
+class _Decisions:
+    """What is to be stored about some tasks."""
+
+    revisions: dict[bytes, bytes] = field(default_factory=dict)
+    resolutions: list[Resolution] = field(default_factory=list)
+    starts: list[ClockStart] = field(default_factory=list)
+    exclusive: list[int] = field(default_factory=list)
+
+
+def _decide(
+    tasks: Sequence[Unresolved], *, pipelines: Mapping[tuple[str, str], PipelineRow], tools: Tools
+) -> _Decisions:
+    """Return what is different now about tasks. Pure, for the CPU."""
+    decided = _Decisions()
     for task in tasks:
         spec = TaskSpec.model_validate(task.spec) if task.invalid is None else None
         found = resolve(task, spec, pipeline=pipelines.get((task.namespace, task.pipeline_ref or "")), tools=tools)
@@ -126,18 +172,15 @@ async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None
             task.revision,
             task.params,
         ):
-            resolutions.append(Resolution(task.task_id, found.reason, found.message, digest, found.params))
+            resolution = Resolution(task.task_id, found.reason, found.message, digest, found.params)
+            decided.resolutions.append(resolution)
         if found.revision and digest != task.revision:
-            revisions[found.revision.digest] = found.revision.body
+            decided.revisions[found.revision.digest] = found.revision.body
         if start := clock_start(task, spec):
-            starts.append(start)
+            decided.starts.append(start)
         if spec is not None and is_exclusive(spec):
-            exclusive.append(task.task_id)
-    await declared.save_revisions(connection, revisions)
-    await declared.save_resolutions(connection, resolutions)
-    await declared.start_clocks(connection, starts, tzdata=schedule.tzdata_version())
-    await declared.track_active(connection, exclusive)
-    await status.notify(connection, [task.task_id for task in tasks])
+            decided.exclusive.append(task.task_id)
+    return decided
 
 
 async def _announce(connection: Connection, event: str, keys: Sequence[Key]) -> None:

@@ -69,6 +69,8 @@ def declared(resource: AnyResource) -> Declared:
         spec=resource.spec.canonical(),
         pipeline_ref=reference,
         tool_refs=tools,
+        labels=metadata.labels,
+        annotations=metadata.annotations,
     )
 
 

@@ -57,6 +57,13 @@ def upcoming(spec: Mapping[str, Any], *, anchor: datetime, after: datetime, limi
     return next_fires(stored_schedules(spec["schedules"], anchor=anchor), after=after, limit=limit)
 
 
+def not_before(following: datetime | None, held_until: datetime | None) -> datetime | None:
+    """Return when a task is looked at for its next nominal time: not before a snooze is over."""
+    if following is None or held_until is None:
+        return following
+    return max(following, held_until)
+
+
 def stored_schedules(written: Sequence[Mapping[str, Any]], *, anchor: datetime) -> tuple[Schedule, ...]:
     """Return the schedules of a stored, valid spec; thousands of tasks that are due together parse them once."""
     anchored = any("interval" in one or "rrule" in one for one in written)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import orjson
 from pydantic import ValidationError
 
-from ordinaut.declaration.nominal import schedule_key, stored_schedules
+from ordinaut.declaration.nominal import not_before, schedule_key, stored_schedules
 from ordinaut.engine.plan import Revision, first_mistakes, revision
 from ordinaut.engine.schema import apply_defaults, compile_schema
 from ordinaut.errors import Invalid
@@ -54,30 +54,33 @@ def resolve(task: Unresolved, spec: TaskSpec | None, *, pipeline: PipelineRow | 
     return _tools_missing(task.namespace, needed, tools) or _pinned(spec, pipeline)
 
 
-def clock_start(task: Unresolved, spec: TaskSpec | None) -> ClockStart | None:
+def clock_start(task: Unresolved, spec: TaskSpec | None, *, snoozed: bool = False) -> ClockStart | None:
     """
     Return how a task's clock must be set, or None when it goes on as it is.
 
-    A changed schedule begins now, and so does one that was suspended, unless its catch-up policy is All: then the times
-    that it slept through are still to be decided.
+    A changed schedule begins now, and so does one that was suspended or paused, unless its catch-up policy is All: then
+    the times that it slept through are still to be decided. A clock that is awake is moved only when a snooze has
+    begun, changed or ended (``snoozed``): what is not decided yet stays to be decided, when the snooze is over.
     """
     if spec is None:
         return None if task.schedule_key == NO_CLOCK else ClockStart(task.task_id, NO_CLOCK, None, task.now)
     key = schedule_key(spec)
     edited = key != task.schedule_key
-    if spec.suspend or not spec.schedules:
+    if spec.suspend or not spec.schedules or task.paused_at is not None:
         asleep = not edited and task.next_fire_at is None
         return None if asleep else ClockStart(task.task_id, key, None, task.now)
-    if not edited and task.next_fire_at is not None:
+    awake = not edited and task.next_fire_at is not None
+    if awake and not snoozed:
         return None
     after = task.now
-    if not edited and task.evaluated_at is not None and CatchUpPolicy(spec.catch_up.policy) is CatchUpPolicy.ALL:
+    makes_up = awake or CatchUpPolicy(spec.catch_up.policy) is CatchUpPolicy.ALL
+    if not edited and task.evaluated_at is not None and makes_up:
         after = task.evaluated_at
     schedules = stored_schedules(task.spec["schedules"], anchor=task.anchor)
     following = next(iter(next_fires(schedules, after=after, limit=1)), None)
     if not edited and following is None:
         return None
-    return ClockStart(task.task_id, key, following, after)
+    return ClockStart(task.task_id, key, not_before(following, task.snoozed_until), after)
 
 
 def is_exclusive(spec: TaskSpec) -> bool:

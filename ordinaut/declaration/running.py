@@ -1,19 +1,21 @@
 """
-Running a task by hand, and cancelling a run: what the API and the command line ask for.
+Running a task by hand, cancelling a run and trying one again: what the API and the command line ask for.
 """
 
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from ordinaut.computing import compute
 from ordinaut.declaration.ending import cancel_runs
 from ordinaut.declaration.resolve import effective_params, is_exclusive
 from ordinaut.errors import Conflict, NotFound
 from ordinaut.events.envelope import Event
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.task import TaskSpec
-from ordinaut.states import Trigger
+from ordinaut.states import RunPhase, Trigger
 from ordinaut.store import clock, declared, events, runs, status
+from ordinaut.store.clock import RunnableTask
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection
 from ordinaut.store.runs import NewRun
@@ -35,26 +37,19 @@ async def run_now(
     task = await clock.lock_task(connection, namespace=namespace, name=name)
     if task is None:
         raise NotFound(f"there is no Task {namespace}/{name}")
-    if task.revision is None:
-        raise Conflict(f"Task {namespace}/{name} is not ready: {task.reason}: {task.message}")
-    spec = TaskSpec.model_validate(task.spec)
-    if task.busy and spec.concurrency_policy == "Forbid":
-        raise Conflict(
-            f"Task {namespace}/{name} has a run under way and its concurrencyPolicy is Forbid; wait for it or cancel it"
-        )
+    spec = _runnable(task)
+    assert task.revision is not None  # noqa: S101 - it is runnable
     body = await declared.revision_body(connection, task.revision)
     assert body is not None  # noqa: S101 - saved before the task could name it
-    pipeline = PipelineSpec.model_validate(body["pipeline"])
-    effective = effective_params(pipeline, {**spec.params, **(params or {})}, field="params")
+    effective = await compute(_effective, body, {**spec.params, **(params or {})})
     run_id = new_run_id(task.now)
     new = NewRun(run_id, namespace, task.task_id, task.revision, spec.priority, effective, exclusive=is_exclusive(spec))
-    await runs.create(connection, [new], trigger=Trigger.MANUAL)
-    if spec.concurrency_policy == "Replace":
-        await replace_active(connection, task_id=task.task_id, task=name, newest=run_id)
-    created = Event("run.created", namespace, name, run=str(run_id), data={"trigger": Trigger.MANUAL})
-    await events.append(connection, [created.compact()])
-    await status.notify(connection, [task.task_id])
+    await _start(connection, new, task=task, spec=spec, trigger=Trigger.MANUAL)
     return run_id
+
+
+def _effective(revision: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    return effective_params(PipelineSpec.model_validate(revision["pipeline"]), params, field="params")
 
 
 async def cancel(connection: Connection, *, namespace: str, run_id: UUID) -> None:
@@ -75,6 +70,72 @@ async def cancel(connection: Connection, *, namespace: str, run_id: UUID) -> Non
         latest = await runs.get(connection, namespace=namespace, run_id=run_id)
         raise Conflict(f"run {run_id} has ended already: {latest.phase if latest else run.phase}")
     await status.notify(connection, [run.task_id])
+
+
+async def retry(connection: Connection, *, namespace: str, run_id: UUID) -> UUID:
+    """
+    Make a run that goes on where one that has ended failed, as part of a transaction; return its key.
+
+    It executes the same revision with the same params, and takes over the results of the first steps up to the one that
+    did not succeed. The old run stays as it ended.
+
+    Raises:
+        NotFound: the namespace has no such run.
+        Conflict: the run is under way or has succeeded; its task is gone, not ready, or allows only one run and has
+            one.
+    """
+    old = await runs.get(connection, namespace=namespace, run_id=run_id)
+    if old is None:
+        raise NotFound(f"there is no run {run_id} in namespace {namespace}")
+    if old.finished_at is None:
+        raise Conflict(f"run {run_id} is not over: it is {old.phase}; wait for it or cancel it")
+    if old.phase == RunPhase.SUCCEEDED:
+        raise Conflict(f"run {run_id} has succeeded; run Task {namespace}/{old.task} to do it again")
+    task = await clock.lock_task(connection, namespace=namespace, name=old.task)
+    if task is None or task.task_id != old.task_id:
+        raise Conflict(f"Task {namespace}/{old.task} of run {run_id} was deleted")
+    spec = _runnable(task)
+    again = new_run_id(task.now)
+    revision = bytes.fromhex(old.revision)
+    exclusive = is_exclusive(spec)
+    new = NewRun(
+        again,
+        namespace,
+        task.task_id,
+        revision,
+        old.priority,
+        old.params,
+        scheduled_at=old.scheduled_at,
+        exclusive=exclusive,
+        retry_of=run_id,
+    )
+    await _start(connection, new, task=task, spec=spec, trigger=Trigger.RETRY)
+    await runs.copy_steps(connection, from_run=run_id, to_run=again)
+    return again
+
+
+def _runnable(task: RunnableTask) -> TaskSpec:
+    """Return the spec of a task that can have a run now; raises `Conflict` for others."""
+    if task.revision is None:
+        raise Conflict(f"Task {task.namespace}/{task.name} is not ready: {task.reason}: {task.message}")
+    spec = TaskSpec.model_validate(task.spec)
+    if task.busy and spec.concurrency_policy == "Forbid":
+        raise Conflict(
+            f"Task {task.namespace}/{task.name} has a run under way and its concurrencyPolicy is Forbid; "
+            "wait for it or cancel it"
+        )
+    return spec
+
+
+async def _start(connection: Connection, new: NewRun, *, task: RunnableTask, spec: TaskSpec, trigger: Trigger) -> None:
+    """Put a run that somebody asked for into the queue."""
+    await runs.create(connection, [new], trigger=trigger)
+    if spec.concurrency_policy == "Replace":
+        await replace_active(connection, task_id=task.task_id, task=task.name, newest=new.run_id)
+    data = {"trigger": trigger, **({"retryOf": str(new.retry_of)} if new.retry_of else {})}
+    created = Event("run.created", new.namespace, task.name, run=str(new.run_id), data=data)
+    await events.append(connection, [created.compact()])
+    await status.notify(connection, [task.task_id])
 
 
 async def replace_active(connection: Connection, *, task_id: int, task: str, newest: UUID) -> None:

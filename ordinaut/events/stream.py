@@ -56,5 +56,5 @@ async def publish(redis: Redis, events: Sequence[Mapping[str, Any]], *, max_leng
     while some := list(islice(left, AT_ONCE)):
         fields: list[Any] = []
         for event in some:
-            fields += (event["id"], event["type"], event["subject"], orjson.dumps(event))
+            fields += (event["id"], event["type"], event.get("subject", ""), orjson.dumps(event))
         await redis.eval(_APPEND, 1, STREAM, max_length, *fields)

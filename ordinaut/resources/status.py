@@ -23,7 +23,11 @@ class TaskPhase(StrEnum):
     NOT_READY = "NotReady"
     """Its pipeline or a tool is missing or not valid; the condition Ready says which. Nothing runs."""
     SUSPENDED = "Suspended"
-    """``suspend`` is true or somebody paused it: its schedules do not fire."""
+    """``suspend`` is true: its schedules do not fire."""
+    PAUSED = "Paused"
+    """Somebody paused it through the API: its schedules do not fire until it is resumed."""
+    SNOOZED = "Snoozed"
+    """Somebody snoozed it through the API: what is due before then starts then."""
     RUNNING = "Running"
     """At least one run is active."""
     SCHEDULED = "Scheduled"
@@ -71,7 +75,10 @@ class TaskStatus(Part):
     time_zone: _Text | None = None
     """The time zones of the schedules."""
     conditions: list[Condition] = Field(default=[], max_length=8)
-    """Ready: everything that a run needs is there. Scheduled: the schedules will fire again."""
+    """
+    Ready: everything that a run needs is there. Scheduled: the schedules will fire again. Authorized, of tasks made
+    through the API: whoever made it may run tasks here.
+    """
     next_schedule_time: Timestamp | None = None
     upcoming: list[Timestamp] = Field(default=[], max_length=5)
     """The next times, the nearest first."""

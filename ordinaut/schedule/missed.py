@@ -95,6 +95,7 @@ def decide_missed(
     now: datetime,
     catch_up: CatchUp = LATEST,
     starting_deadline: timedelta | None = None,
+    held_until: datetime | None = None,
     chunk: int = CHUNK,
 ) -> Decision:
     """
@@ -102,13 +103,18 @@ def decide_missed(
 
     A backlog that was begun is finished as of the moment it was found. A ``now`` before ``progress.evaluated`` (the
     clock was set back) decides nothing, so nothing fires twice.
+
+    Times up to ``held_until`` were held back on purpose until then: their age counts from there, and the newest of them
+    fires even if nothing else is caught up.
     """
     as_of = max(progress.as_of or now, progress.evaluated)
     due, following = _take(schedules, after=progress.evaluated, as_of=as_of, chunk=chunk)
     is_unfinished = following is not None and following <= as_of
-    judge = _Judge(as_of, catch_up, starting_deadline, progress.kept)
-    newest = None if is_unfinished or not due else due[-1]
-    outcomes = tuple(Outcome(time, judge.skip_reason(time, is_newest=time == newest)) for time in due)
+    judge = _Judge(as_of, catch_up, starting_deadline, progress.kept, held_until)
+    outcomes = tuple(
+        Outcome(time, judge.skip_reason(time, following=later))
+        for time, later in zip(due, [*due[1:], following], strict=False)
+    )
     if is_unfinished:
         return Decision(outcomes, Progress(due[-1], as_of, judge.kept), following)
     return Decision(outcomes, Progress(as_of), following)
@@ -133,18 +139,27 @@ class _Judge:
     catch_up: CatchUp
     starting_deadline: timedelta | None
     kept: int
+    held_until: datetime | None
 
-    def skip_reason(self, due: datetime, *, is_newest: bool) -> SkipReason | None:
-        """Return why ``due`` is skipped, or None if it fires."""
-        age = self.as_of - due
+    def skip_reason(self, due: datetime, *, following: datetime | None) -> SkipReason | None:
+        """Return why ``due``, which ``following`` comes after, is skipped, or None if it fires."""
+        held_until = min(self.held_until, self.as_of) if self.held_until is not None else None
+        age = self.as_of - max(due, held_until or due)
         if self.starting_deadline is not None and age > self.starting_deadline:
             return SkipReason.DEADLINE_EXCEEDED
         match self.catch_up.policy:
             case CatchUpPolicy.NONE if age > ON_TIME:
                 return SkipReason.NOT_CAUGHT_UP
-            case CatchUpPolicy.LATEST if not is_newest:
+            case CatchUpPolicy.NONE if held_until is not None and _comes(following, held_until):
+                return SkipReason.COALESCED
+            case CatchUpPolicy.LATEST if _comes(following, self.as_of):
                 return SkipReason.COALESCED
             case CatchUpPolicy.ALL if self.kept >= self.catch_up.max:
                 return SkipReason.CATCH_UP_LIMIT
         self.kept += 1
         return None
+
+
+def _comes(following: datetime | None, by: datetime) -> bool:
+    """Whether another nominal time comes by then."""
+    return following is not None and following <= by

@@ -1,18 +1,35 @@
 """
 The audit trail: who changed what, and who was not allowed to.
 
-The api writes a row for each change that a caller made; rows are only ever added.
+The api writes a row for each change that a caller made and for each refusal; rows are only ever added.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
 
 Decision = Literal["Allowed", "Denied"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One line of the trail."""
+
+    id: int
+    at: datetime
+    actor: str
+    verb: str
+    namespace: str
+    object: str
+    decision: str
+    request_id: str | None
 
 
 async def append(
@@ -39,3 +56,20 @@ async def append(
             "detail": None if detail is None else Jsonb(dict(detail)),
         },
     )
+
+
+async def list_(
+    connection: Connection,
+    *,
+    namespace: str,
+    limit: int,
+    before: int | None = None,
+    actor: str | None = None,
+    verb: str | None = None,
+    decision: Decision | None = None,
+) -> list[AuditRow]:
+    """Return lines of a namespace, newest first, that were written before the line ``before``."""
+    cursor = connection.cursor(row_factory=class_row(AuditRow))
+    chosen = {"actor": actor, "verb": verb, "decision": decision}
+    await cursor.execute(SQL["list_audit"], {"namespace": namespace, "limit": limit, "before": before, **chosen})
+    return await cursor.fetchall()

@@ -6,7 +6,7 @@ its own rows. The key of the ledger is the second lock: :func:`record` tells whi
 get a run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,12 @@ from ordinaut.store.queries import SQL
 
 @dataclass(frozen=True, slots=True)
 class DueTask:
-    """A claimed task. ``busy``: an unfinished run is known of a task that allows only one."""
+    """
+    A claimed task.
+
+    ``busy``: an unfinished run is known of a task that allows only one. ``creator`` is the identity whose rights its
+    runs need, as ``access.caller`` wrote it; None where they need none.
+    """
 
     task_id: int
     evaluated_at: datetime
@@ -36,6 +41,10 @@ class DueTask:
     revision: bytes | None
     busy: bool
     now: datetime
+    snoozed_until: datetime | None = None
+    unauthorized_at: datetime | None = None
+    creator_id: int | None = None
+    creator: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +64,14 @@ class Fire:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """How far a task's times have been decided, and when it is due next."""
+    """How far a task's times have been decided, when it is due next, and since when its creator may not run it."""
 
     task_id: int
     evaluated_at: datetime
     as_of: datetime | None
     kept: int
     next_fire_at: datetime | None
+    unauthorized_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +83,10 @@ class ClockRow:
     as_of: datetime | None
     kept: int
     next_fire_at: datetime | None
+    unauthorized_at: datetime | None
     spec: dict[str, Any]
     anchor: datetime
+    snoozed_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +105,15 @@ class RunnableTask:
     busy: bool
 
 
-async def claim_due(connection: Connection, *, limit: int) -> list[DueTask]:
-    """Lock tasks with a nominal time that has come, the longest due first, skipping those that others hold."""
+async def claim_due(connection: Connection, *, limit: int, without: Collection[tuple[int, str]] = ()) -> list[DueTask]:
+    """
+    Lock tasks with a nominal time that has come, the longest due first, skipping those that others hold.
+
+    ``without`` are creators, each in a namespace, whose tasks must wait.
+    """
     cursor = connection.cursor(row_factory=class_row(DueTask))
-    await cursor.execute(SQL["claim_due_tasks"], {"limit": limit})
+    creators, namespaces = [one for one, _ in without], [namespace for _, namespace in without]
+    await cursor.execute(SQL["claim_due_tasks"], {"limit": limit, "creators": creators, "namespaces": namespaces})
     return await cursor.fetchall()
 
 
@@ -125,6 +142,7 @@ async def advance(connection: Connection, advances: Sequence[Advance], *, tzdata
             "as_of": [one.as_of for one in advances],
             "kept": [one.kept for one in advances],
             "next_fires": [one.next_fire_at for one in advances],
+            "unauthorized": [one.unauthorized_at for one in advances],
             "tzdata": tzdata,
         },
     )

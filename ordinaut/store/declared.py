@@ -5,14 +5,16 @@ Declared objects: Tasks, Pipelines and Tools as their source wrote them, and wha
 functions are parts of the caller's transaction, which holds the namespaces' locks (:func:`lock_namespaces`).
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 import orjson
 from psycopg.rows import class_row
 
+from ordinaut.access.caller import Caller
 from ordinaut.states import Origin
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
@@ -49,7 +51,8 @@ class Declared:
     An object as its source has it, examined.
 
     ``generation`` None lets the store count; ``invalid`` is why the spec can't be used, None when it can;
-    ``pipeline_ref`` and ``tool_refs`` are what it refers to.
+    ``pipeline_ref`` and ``tool_refs`` are what it refers to. Labels and annotations of resources stay in the API
+    server.
     """
 
     key: Key
@@ -60,15 +63,23 @@ class Declared:
     pipeline_ref: str | None = None
     tool_refs: tuple[str, ...] = ()
     invalid: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who has a name now; ``since`` is when a task was created."""
+    """
+    Who has a name now.
+
+    ``since`` is when a task was created; ``version`` counts what callers changed of the object: spec, labels,
+    annotations and overlay.
+    """
 
     origin: Origin
     uid: str
     since: datetime | None = None
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,8 @@ class Unresolved:
     message: str
     revision: bytes | None
     params: dict[str, Any]
+    paused_at: datetime | None
+    snoozed_until: datetime | None
     schedule_key: bytes | None
     next_fire_at: datetime | None
     evaluated_at: datetime | None
@@ -136,17 +149,42 @@ async def owners(connection: Connection, keys: Iterable[Key]) -> dict[Key, Owner
     """Return who has these names; names that nobody has are left out."""
     names = [{"kind": key.kind, "namespace": key.namespace, "name": key.name} for key in keys]
     cursor = await connection.execute(SQL["name_owners"], {"names": _json(names)})
-    return {Key(row[0], row[1], row[2]): Owner(Origin(row[3]), row[4], row[5]) for row in await cursor.fetchall()}
+    return {
+        Key(row[0], row[1], row[2]): Owner(Origin(row[3]), row[4], row[5], row[6]) for row in await cursor.fetchall()
+    }
 
 
-async def upsert(connection: Connection, kind: Kind, objects: Sequence[Declared], *, origin: Origin) -> list[Key]:
-    """Take over objects of one kind and return those that were new or changed."""
+async def upsert(
+    connection: Connection, kind: Kind, objects: Sequence[Declared], *, origin: Origin, creator: int | None = None
+) -> list[Key]:
+    """
+    Take over objects of one kind and return those that were new or changed.
+
+    ``creator`` becomes that of new tasks and of tasks whose spec changed.
+    """
     statement = {"Task": "upsert_tasks", "Pipeline": "upsert_pipelines", "Tool": "upsert_tools"}[kind]
+    rows = [_row(one, origin=origin) for one in objects]
     cursor = await connection.execute(
-        SQL[statement], {"origin": origin.value, "objects": _json([_row(one) for one in objects])}
+        SQL[statement], {"origin": origin.value, "objects": _json(rows), "creator": creator}
     )
-    # upsert_tasks also returns the task_id, first.
-    return [Key(kind, *row[-2:]) for row in await cursor.fetchall()]
+    return [Key(kind, row[0], row[1]) for row in await cursor.fetchall()]
+
+
+async def creator_of(connection: Connection, caller: Caller) -> int:
+    """Return the key of a caller among the creators of tasks; a new one is kept."""
+    identity = replace(caller, groups=tuple(sorted(caller.groups)), extra=tuple(sorted(caller.extra))).as_json()
+    digest = hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).digest()
+    found = await (await connection.execute(SQL["find_creator"], {"digest": digest})).fetchone()
+    if found is None:
+        await connection.execute(SQL["insert_creator"], {"digest": digest, "identity": _json(identity)})
+        found = await (await connection.execute(SQL["find_creator"], {"digest": digest})).fetchone()
+        assert found is not None  # noqa: S101 - the insert has waited for whoever else was inserting it
+    return int(found[0])
+
+
+async def forgive(connection: Connection, task_ids: Sequence[int], *, creator: int) -> None:
+    """Forget that tasks were refused their runs, where this creator has taken them over."""
+    await connection.execute(SQL["forgive_clocks"], {"task_ids": list(task_ids), "creator": creator})
 
 
 async def delete(connection: Connection, kind: Kind, gone: Sequence[Incarnation], *, origin: Origin) -> list[Key]:
@@ -261,8 +299,12 @@ async def tool(connection: Connection, *, namespace: str, name: str) -> tuple[di
     return None if row is None else (row[0], row[1])
 
 
-def _row(one: Declared) -> dict[str, Any]:
+def _row(one: Declared, *, origin: Origin) -> dict[str, Any]:
+    # The generation of a resource does not count its metadata, so a change of them would not be taken over anyway.
+    attached = origin is not Origin.KUBERNETES
     return {
+        "labels": one.labels if attached else {},
+        "annotations": one.annotations if attached else {},
         "namespace": one.key.namespace,
         "name": one.key.name,
         "uid": one.uid,

@@ -1,8 +1,8 @@
 """
-The outbox: events are written in the transaction that causes them and leave through the relay.
+The outbox and the log: events are written in the transaction that causes them and leave through the relay.
 
-The store treats events as plain JSON objects; their shape and their CloudEvents form are in
-``ordinaut.events.envelope``.
+The store keeps events as ``ordinaut.events.envelope`` made them compact; that module also gives them their CloudEvents
+form, for the stream and for whoever lists them here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,13 @@ from typing import Any
 import orjson
 from psycopg.rows import class_row
 
+from ordinaut.errors import FieldError, Invalid
+from ordinaut.events.envelope import cloud_event, compact_type, id_of, place_of
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
+
+RECENT = 10_000
+"""Rows among which a list looks first: who has a lot of events finds enough here, others have few to be looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +39,64 @@ class OutboxFigures:
     oldest_age: float
 
 
-async def append(connection: Connection, events: Sequence[Mapping[str, Any]]) -> None:
-    """Write events as part of the caller's transaction."""
-    if events:
-        await connection.execute(SQL["append_outbox"], {"events": orjson.dumps(list(events)).decode()})
+async def append(connection: Connection, events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write compact events as part of the caller's transaction and return the ids that they will have."""
+    if not events:
+        return []
+    about = {one["ns"] for one in events} | {_about(one["ns"], one["type"]) for one in events}
+    written = await connection.execute(
+        SQL["append_outbox"], {"events": orjson.dumps(list(events)).decode(), "about": sorted(about)}
+    )
+    row = await written.fetchone()
+    assert row is not None  # noqa: S101 - an insert returns its row
+    return [id_of(row[0], place) for place in range(len(events))]
+
+
+async def list_(
+    connection: Connection, *, namespace: str, limit: int, before: str | None = None, type_: str | None = None
+) -> list[dict[str, Any]]:
+    """
+    Return CloudEvents of a namespace, newest first, that come before the one with the id ``before``.
+
+    They are in the order of their ids, which is that of their transactions' writing: one that commits late takes its
+    place among older ones. Raises `Invalid` if ``before`` is not the id of an event.
+    """
+    wanted = None if type_ is None else compact_type(type_)
+    before_id, before_place = await _newest(connection) if before is None else _place(before)
+    params = {
+        "namespace": namespace,
+        "type": wanted,
+        "about": namespace if wanted is None else _about(namespace, wanted),
+        "before_id": before_id,
+        "before_place": before_place,
+        "limit": limit,
+    }
+    rows: list[Any] = []
+    for since in (before_id - RECENT, -1):
+        # Not prepared: the best plan for a namespace with hardly any events is the worst for a busy one.
+        cursor = await connection.execute(SQL["list_events"], {**params, "since": since}, prepare=False)
+        rows = await cursor.fetchall()
+        if len(rows) == limit:
+            break
+    return [cloud_event(*row) for row in rows]
+
+
+async def _newest(connection: Connection) -> tuple[int, int]:
+    """Return the place behind all events."""
+    row = await (await connection.execute(SQL["newest_event"])).fetchone()
+    return (row[0] + 1 if row and row[0] is not None else 0), 0
+
+
+def _about(namespace: str, type_: str) -> str:
+    return f"{namespace}/{type_}"
+
+
+def _place(event_id: str) -> tuple[int, int]:
+    try:
+        return place_of(event_id)
+    except ValueError:
+        mistake = FieldError("before", event_id, "not the id of an event", "write it as the list of events shows it")
+        raise Invalid([mistake]) from None
 
 
 async def lock_relay(connection: Connection) -> bool:

@@ -6,10 +6,12 @@ set for each connection, so that statements name tables plainly; autocommit is o
 explicit ``async with connection.transaction()``.
 """
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 from psycopg import AsyncConnection
@@ -35,22 +37,32 @@ set_json_dumps(orjson.dumps)
 
 
 _BY_KEY = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+_PLANNED_ONCE = " -c plan_cache_mode=force_generic_plan"
+
+CHECK_AFTER = 1.0
+"""Seconds since a connection was lent last, after which it is asked for a sign of life before it is lent again."""
+
+_lent: WeakKeyDictionary[AsyncConnection[Any], float] = WeakKeyDictionary()
 
 
-def connection_options(*, application: str, statement_timeout: timedelta, by_key: bool = False) -> dict[str, Any]:
+def connection_options(
+    *, application: str, statement_timeout: timedelta, by_key: bool = False, planned_once: bool = False
+) -> dict[str, Any]:
     """
     Return keyword arguments for ``psycopg.connect`` that every connection of Ordinaut shares.
 
     TCP keepalives and ``tcp_user_timeout`` bound how long a vanished server can hold a connection (some 15 s).
     ``by_key`` is for a process whose statements look up rows by key only: in a young partition the planner would rather
-    read all rows, and keep to that plan while they become a hundred thousand.
+    read all rows, and keep to that plan while they become a hundred thousand. ``planned_once`` is for statements that
+    look into each day's partition: planning them takes ten times as long as what they do.
     """
     milliseconds = int(statement_timeout.total_seconds() * 1000)
+    planning = (_BY_KEY if by_key else "") + (_PLANNED_ONCE if planned_once else "")
     return {
         "autocommit": True,
         "application_name": f"ordinaut-{application}",
         "options": f"-c search_path={SCHEMA} -c statement_timeout={milliseconds} -c timezone=UTC"
-        f" -c idle_in_transaction_session_timeout=60000{_BY_KEY if by_key else ''}",
+        f" -c idle_in_transaction_session_timeout=60000{planning}",
         "connect_timeout": 5,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
@@ -68,21 +80,25 @@ async def open_pool(
     size: int,
     statement_timeout: timedelta = timedelta(seconds=30),
     by_key: bool = False,
+    planned_once: bool = False,
 ) -> AsyncIterator[Pool]:
     """
     Open a pool of at most ``size`` connections, without waiting for the first one.
 
     A process therefore starts, answers ``/healthz`` and says why it is not ready while PostgreSQL is away. ``by_key``
-    as in :func:`connection_options`.
+    and ``planned_once`` as in :func:`connection_options`.
     """
+    options = connection_options(
+        application=application, statement_timeout=statement_timeout, by_key=by_key, planned_once=planned_once
+    )
     pool: Pool = AsyncConnectionPool(
         url,
-        kwargs=connection_options(application=application, statement_timeout=statement_timeout, by_key=by_key),
+        kwargs=options,
         min_size=1,
         max_size=size,
         timeout=10,
         reconnect_timeout=RECONNECT_TIMEOUT,
-        check=AsyncConnectionPool.check_connection,
+        check=_check_when_idle,
         open=False,
         name=application,
     )
@@ -91,6 +107,14 @@ async def open_pool(
         yield pool
     finally:
         await pool.close()
+
+
+async def _check_when_idle(connection: Connection) -> None:
+    """Ask a connection for a sign of life unless it was lent a moment ago: a busy one need not spend a round trip."""
+    now = time.monotonic()
+    if now - _lent.get(connection, -CHECK_AFTER) >= CHECK_AFTER:
+        await AsyncConnectionPool.check_connection(connection)
+    _lent[connection] = now
 
 
 async def connect(url: str, *, application: str, statement_timeout: timedelta = timedelta(seconds=30)) -> Connection:

@@ -5,6 +5,7 @@ The clock makes runs of nominal times, the API makes them by hand; workers end t
 else through :func:`finish`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,7 @@ from ordinaut.store.queries import SQL
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to be made. ``exclusive``: its task allows only one at a time."""
+    """A run to be made. ``exclusive``: its task allows only one at a time; ``retry_of``: the run it goes on from."""
 
     run_id: UUID
     namespace: str
@@ -32,11 +33,12 @@ class NewRun:
     params: Any
     scheduled_at: datetime | None = None
     exclusive: bool = False
+    retry_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as people and agents see it."""
+    """A run as people and agents see it; in lists without its output."""
 
     run_id: UUID
     namespace: str
@@ -56,6 +58,7 @@ class Run:
     error: str | None
     revision: str
     worker: str | None
+    retry_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ async def create(connection: Connection, runs: Sequence[NewRun], *, trigger: Tri
             "scheduled": [run.scheduled_at for run in runs],
             "priorities": [run.priority for run in runs],
             "params": [orjson.dumps(run.params).decode() for run in runs],
+            "retries": [run.retry_of for run in runs],
         },
     )
     exclusive = [run for run in runs if run.exclusive]
@@ -165,21 +169,38 @@ async def list_(
     task: str | None = None,
     phase: str | None = None,
     trigger: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
 ) -> list[Run]:
-    """Return runs of a namespace, newest first, that were made before the run ``before``."""
+    """
+    Return runs of a namespace, newest first, that were made before the run ``before``.
+
+    ``created_after`` is included, ``created_before`` is not; both count in milliseconds.
+    """
     cursor = connection.cursor(row_factory=class_row(Run))
+    chosen = {"task": task, "phase": phase, "trigger": trigger}
+    times = {"created_after": created_after, "created_before": created_before}
     await cursor.execute(
-        SQL["list_runs"],
-        {"namespace": namespace, "limit": limit, "before": before, "task": task, "phase": phase, "trigger": trigger},
+        SQL["list_runs"], {"namespace": namespace, "limit": limit, "before": before, **chosen, **times}
     )
     return await cursor.fetchall()
+
+
+async def copy_steps(connection: Connection, *, from_run: UUID, to_run: UUID) -> None:
+    """Give a run the results of the first steps of another one, up to a step that did not succeed."""
+    await connection.execute(SQL["copy_steps"], {"from_run": from_run, "to_run": to_run})
 
 
 async def steps(connection: Connection, *, run_id: UUID) -> list[Step]:
     """Return the steps of a run that have a row, in their order."""
     cursor = connection.cursor(row_factory=class_row(Step))
     await cursor.execute(SQL["list_steps"], {"run_id": run_id})
-    return await cursor.fetchall()
+    found = []
+    # Not at once: each may hold a megabyte, which takes milliseconds to read.
+    async for row in cursor:
+        found.append(row)
+        await asyncio.sleep(0)
+    return found
 
 
 async def names(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID, tuple[str, str, int]]:

@@ -5,6 +5,13 @@ SET search_path = ordinaut;
 
 -- ---------------------------------------------------------------- declared objects
 
+-- An identity that has made tasks through the API; thousands of tasks share one.
+CREATE TABLE creator (
+    creator_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    digest     bytea  NOT NULL UNIQUE,   -- SHA-256 of the identity
+    identity   jsonb  NOT NULL
+);
+
 CREATE TABLE task (
     task_id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     namespace    text        NOT NULL,
@@ -24,10 +31,21 @@ CREATE TABLE task (
     anchor       timestamptz NOT NULL,                  -- DTSTART and interval origin where the spec gives none; never recomputed
     updated_at   timestamptz NOT NULL DEFAULT now(),
     deleted_at   timestamptz,                           -- a deleted task stays for the names in its history
-    CHECK (ready = (revision IS NOT NULL))
+    creator_id    bigint      REFERENCES creator,           -- whose rights its runs need; NULL: it needs none
+    paused_at     timestamptz,                              -- overlay: like `suspend`, but not part of the spec
+    paused_by     text,
+    snoozed_until timestamptz,                              -- overlay: what is due before then starts then
+    snoozed_by    text,
+    labels        jsonb       NOT NULL DEFAULT '{}',        -- of objects made through the API
+    annotations   jsonb       NOT NULL DEFAULT '{}',
+    version       bigint      NOT NULL DEFAULT 1,           -- counts the changes of spec, labels, annotations and overlay
+    CHECK (ready = (revision IS NOT NULL)),
+    CHECK ((paused_at IS NULL) = (paused_by IS NULL)),
+    CHECK ((snoozed_until IS NULL) = (snoozed_by IS NULL))
 );
 CREATE UNIQUE INDEX task_name ON task (namespace, name) WHERE deleted_at IS NULL;
 CREATE INDEX task_pipeline ON task (namespace, pipeline_ref) WHERE deleted_at IS NULL;
+CREATE INDEX task_api ON task (namespace) WHERE origin = 'API' AND deleted_at IS NULL;  -- what a quota counts
 
 CREATE TABLE pipeline (
     namespace  text        NOT NULL,
@@ -39,6 +57,10 @@ CREATE TABLE pipeline (
     tool_refs  text[]      NOT NULL DEFAULT '{}',
     invalid    text,
     updated_at timestamptz NOT NULL DEFAULT now(),
+    labels      jsonb       NOT NULL DEFAULT '{}',
+    annotations jsonb       NOT NULL DEFAULT '{}',
+    version     bigint      NOT NULL DEFAULT 1,
+    created_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (namespace, name)
 );
 
@@ -51,6 +73,10 @@ CREATE TABLE tool (
     spec       jsonb       NOT NULL,
     invalid    text,
     updated_at timestamptz NOT NULL DEFAULT now(),
+    labels      jsonb       NOT NULL DEFAULT '{}',
+    annotations jsonb       NOT NULL DEFAULT '{}',
+    version     bigint      NOT NULL DEFAULT 1,
+    created_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (namespace, name)
 );
 
@@ -71,7 +97,8 @@ CREATE TABLE task_clock (
     as_of        timestamptz,           -- while a backlog is decided in parts: when it was found
     kept         int         NOT NULL DEFAULT 0,  -- of that backlog: how many times fired so far
     next_fire_at timestamptz,           -- NULL: suspended, or no time is left
-    tzdata       text        NOT NULL   -- version of the time zone data that next_fire_at was computed with
+    tzdata       text        NOT NULL,  -- version of the time zone data that next_fire_at was computed with
+    unauthorized_at timestamptz         -- since when its creator may no longer run the task
 );
 CREATE INDEX task_clock_due ON task_clock (next_fire_at) WHERE next_fire_at IS NOT NULL;
 
@@ -81,7 +108,7 @@ CREATE TABLE fire (
     scheduled_at timestamptz NOT NULL,
     outcome      text        NOT NULL CHECK (outcome IN ('Fired', 'Skipped')),
     reason       text        CHECK (reason IN ('DeadlineExceeded', 'NotCaughtUp', 'Coalesced', 'CatchUpLimit',
-                                               'StillRunning', 'NotReady')),
+                                               'StillRunning', 'NotReady', 'Unauthorized')),
     run_id       uuid,
     decided_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (task_id, scheduled_at),
@@ -102,7 +129,7 @@ CREATE TABLE run (
     namespace    text        NOT NULL,
     task_id      bigint      NOT NULL,
     revision     bytea       NOT NULL,
-    trigger      text        NOT NULL CHECK (trigger IN ('schedule', 'manual')),
+    trigger      text        NOT NULL CHECK (trigger IN ('schedule', 'manual', 'retry')),
     scheduled_at timestamptz,
     priority     smallint    NOT NULL CHECK (priority BETWEEN 0 AND 9),
     phase        text        NOT NULL DEFAULT 'Pending'
@@ -115,6 +142,7 @@ CREATE TABLE run (
     output       jsonb,
     reason       text,
     error        text,
+    retry_of     uuid,                                  -- the run that a retry goes on from
     CHECK ((finished_at IS NOT NULL) = (phase IN ('Succeeded', 'Failed', 'Cancelled', 'TimedOut', 'Parked')))
 ) PARTITION BY RANGE (run_id);
 CREATE INDEX run_task ON run (task_id, run_id);
@@ -215,15 +243,19 @@ $$;
 CREATE TABLE outbox (
     id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now(),
-    events     json        NOT NULL
+    events     json        NOT NULL,
+    about      text[]      NOT NULL DEFAULT '{}'        -- `namespace` and `namespace/type` of each: what tenants look for
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
 CREATE TABLE event_log (
     created_at timestamptz NOT NULL,
     id         bigint      NOT NULL,
     events     json        NOT NULL,
+    about      text[]      NOT NULL DEFAULT '{}',
     PRIMARY KEY (created_at, id)
 ) PARTITION BY RANGE (created_at);
+CREATE INDEX event_log_id ON event_log (id);
+CREATE INDEX event_log_about ON event_log USING gin (about);
 CREATE TABLE event_log_rest PARTITION OF event_log DEFAULT;
 
 CREATE TABLE audit (
@@ -234,8 +266,25 @@ CREATE TABLE audit (
     namespace text        NOT NULL,
     object    text        NOT NULL,
     decision  text        NOT NULL CHECK (decision IN ('Allowed', 'Denied')),
-    detail    jsonb
+    detail    jsonb,
+    request_id text
 );
+CREATE INDEX audit_namespace ON audit (namespace, id);
+
+-- Answers to requests with an Idempotency-Key, written in the transaction of what they did.
+CREATE TABLE idempotency (
+    namespace  text        NOT NULL,
+    caller     text        NOT NULL,
+    route      text        NOT NULL,
+    key        text        NOT NULL,
+    digest     bytea       NOT NULL,                    -- SHA-256 of path, query and body
+    created_at timestamptz NOT NULL DEFAULT now(),
+    status     smallint,                                -- NULL only within that transaction
+    headers    jsonb,
+    body       bytea,
+    PRIMARY KEY (namespace, caller, route, key)
+);
+CREATE INDEX idempotency_age ON idempotency (created_at);
 
 -- ---------------------------------------------------------------- partitions
 
@@ -289,3 +338,26 @@ BEGIN
     END LOOP;
     RETURN dropped;
 END $$;
+
+-- What is known of live tasks. Runs are looked for among the newest 50 of each only: nobody waits for a count of a backlog.
+CREATE VIEW task_standing AS
+    SELECT t.task_id, t.namespace, t.name, t.origin, t.uid, t.generation, t.version, t.labels, t.annotations, t.updated_at, t.spec, t.anchor,
+           t.invalid, t.ready, t.reason, t.message, t.paused_at, t.paused_by,
+           CASE WHEN t.snoozed_until > now() THEN t.snoozed_until END AS snoozed_until,
+           CASE WHEN t.snoozed_until > now() THEN t.snoozed_by END AS snoozed_by,
+           (SELECT i.identity ->> 'user' FROM creator i WHERE i.creator_id = t.creator_id) AS creator,
+           c.unauthorized_at, c.next_fire_at, c.evaluated_at,
+           (SELECT f.scheduled_at FROM fire f WHERE f.task_id = t.task_id AND f.outcome = 'Fired' ORDER BY f.scheduled_at DESC LIMIT 1)
+               AS last_schedule_at,
+           recent.active, recent.last_success_at, r.run_id, r.trigger AS run_trigger, r.scheduled_at AS run_scheduled_at,
+           CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS run_phase,
+           coalesce(r.started_at, w.started_at) AS run_started_at, r.finished_at AS run_finished_at, r.reason AS run_reason, now() AS now
+    FROM task t LEFT JOIN task_clock c USING (task_id)
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE n.finished_at IS NULL) AS active, (array_agg(n.run_id))[1] AS newest,
+               max(n.finished_at) FILTER (WHERE n.phase = 'Succeeded') AS last_success_at
+        FROM (SELECT run_id, phase, finished_at FROM run WHERE run.task_id = t.task_id ORDER BY run.run_id DESC LIMIT 50) n
+    ) recent
+    LEFT JOIN run r ON r.run_id = recent.newest
+    LEFT JOIN leased_work w ON w.run_id = r.run_id AND r.finished_at IS NULL
+    WHERE t.deleted_at IS NULL;

@@ -23,7 +23,13 @@ MAX_NOTIFICATION = 7000
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """Everything that a task's status is made of. The ``run_…`` fields are the latest run's, None before the first."""
+    """
+    Everything that a task's status is made of.
+
+    The ``run_…`` fields are the latest run's, None before the first; the ``snoozed_…`` ones are None once a snooze is
+    over. ``creator`` is the name of whoever's rights its runs need, None where they need none; ``unauthorized_at`` is
+    since when they lack them.
+    """
 
     task_id: int
     namespace: str
@@ -31,6 +37,9 @@ class TaskRow:
     origin: str
     uid: str
     generation: int
+    version: int
+    labels: dict[str, str]
+    annotations: dict[str, str]
     updated_at: datetime
     spec: dict[str, Any]
     anchor: datetime
@@ -38,6 +47,12 @@ class TaskRow:
     ready: bool
     reason: str
     message: str
+    paused_at: datetime | None
+    paused_by: str | None
+    snoozed_until: datetime | None
+    snoozed_by: str | None
+    creator: str | None
+    unauthorized_at: datetime | None
     next_fire_at: datetime | None
     evaluated_at: datetime | None
     last_schedule_at: datetime | None
@@ -85,8 +100,12 @@ class DeclaredRow:
     origin: str
     uid: str
     generation: int
+    version: int
+    labels: dict[str, str]
+    annotations: dict[str, str]
     spec: dict[str, Any]
     invalid: str | None
+    created_at: datetime
     updated_at: datetime
 
 
@@ -128,21 +147,24 @@ async def tools(connection: Connection, *, origin: Origin) -> list[ToolStatus]:
     return await cursor.fetchall()
 
 
-async def list_tasks(
-    connection: Connection, *, namespace: str, limit: int, after: str | None = None, name: str | None = None
-) -> list[TaskRow]:
-    """Return tasks of a namespace by name, from the one after ``after``; with ``name`` only that one."""
-    cursor = await connection.execute(
-        SQL["list_task_ids"], {"namespace": namespace, "limit": limit, "after": after, "name": name}
-    )
-    found = await tasks(connection, [row[0] for row in await cursor.fetchall()])
-    return sorted(found, key=lambda row: row.name)
+async def task_named(connection: Connection, *, namespace: str, name: str) -> TaskRow | None:
+    """Return what is known of one task, or None if there is none."""
+    cursor = connection.cursor(row_factory=class_row(TaskRow))
+    await cursor.execute(SQL["task_named"], {"namespace": namespace, "name": name})
+    return await cursor.fetchone()
+
+
+async def list_tasks(connection: Connection, *, namespace: str, limit: int, after: str = "") -> list[TaskRow]:
+    """Return tasks of a namespace by name, from the one after ``after``."""
+    cursor = connection.cursor(row_factory=class_row(TaskRow))
+    await cursor.execute(SQL["list_tasks"], {"namespace": namespace, "limit": limit, "after": after})
+    return await cursor.fetchall()
 
 
 async def list_declared(
     connection: Connection, kind: Kind, *, namespace: str, limit: int, after: str | None = None, name: str | None = None
 ) -> list[DeclaredRow]:
-    """Return pipelines or tools of a namespace by name, as :func:`list_tasks`."""
+    """Return pipelines or tools of a namespace by name, from the one after ``after``; with ``name`` only it."""
     cursor = connection.cursor(row_factory=class_row(DeclaredRow))
     await cursor.execute(
         SQL["list_declared"], {"kind": kind, "namespace": namespace, "limit": limit, "after": after, "name": name}

@@ -34,6 +34,7 @@ CRDS = Path(__file__).parents[2] / "crds"
 RULES = [
     {"apiGroups": ["ordinaut.io"], "resources": list(PLURALS.values()), "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["ordinaut.io"], "resources": [f"{one}/status" for one in PLURALS.values()], "verbs": ["patch"]},
+    {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
 ]
 """All that the operator may do."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ordinaut.declaration import running
 from ordinaut.declaration.apply import apply, remove
 from ordinaut.declaration.examine import examine
 from ordinaut.states import Origin
@@ -16,6 +15,7 @@ from ordinaut.store.pool import Pool
 from tests.cluster import operating
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.operating import condition, create, eventually, is_ready, pipeline, status_of, task, tool
+from tests.declaring import cancel, run_now
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
@@ -98,10 +98,10 @@ async def test_a_run_is_followed_from_its_creation_to_its_end(
     async with operating.operating(control_plane.kubeconfig, database, [namespace]):
         await create(control_plane, namespace, pipeline("hello"), task("briefing"))
         await briefing.becomes(Ready=("True", "Resolved"))
-        run = await running.run_now(pool, namespace=namespace, name="briefing")
+        run = await run_now(pool, namespace=namespace, name="briefing")
         status = await briefing.becomes(phase="Running", active=1)
         assert (status["lastRun"]["id"], status["lastRun"]["phase"]) == (str(run), "Pending")
-        await running.cancel(pool, namespace=namespace, run_id=run)
+        await cancel(pool, namespace=namespace, run_id=run)
         status = await briefing.becomes(phase="Scheduled", active=None)
         assert status["lastRun"]["phase"] == "Cancelled"
         assert status["lastRun"]["completionTime"]
@@ -117,8 +117,8 @@ async def test_many_changes_of_one_task_lead_to_few_writes(
         loop = asyncio.get_running_loop()
         before, began = await writes(control_plane), loop.time()
         for _ in range(40):
-            run = await running.run_now(pool, namespace=namespace, name="briefing")
-            await running.cancel(pool, namespace=namespace, run_id=run)
+            run = await run_now(pool, namespace=namespace, name="briefing")
+            await cancel(pool, namespace=namespace, run_id=run)
         status = await briefing.becomes(phase="Scheduled", active=None)
         # What was written before the first run was seen has no `lastRun` yet.
         while status.get("lastRun", {}).get("id") != str(run):

@@ -15,7 +15,7 @@ from ordinaut.engine.cursor import Committed, Execute, Finish
 from ordinaut.engine.plan import first_mistakes
 from ordinaut.engine.retry import NO_RETRY, next_delay
 from ordinaut.errors import Invalid, LeaseLost, OrdinautError
-from ordinaut.states import RunPhase, StepPhase
+from ordinaut.states import RunPhase, StepPhase, Trigger
 from ordinaut.store import runs
 from ordinaut.store.pool import Pool
 from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
@@ -58,8 +58,8 @@ class Executor:
         await self._commit(work, steps=progress.take_unsent(), run=self._result(progress, move))
 
     async def _committed(self, work: LeasedWork) -> dict[int, Committed]:
-        """Return the results so far; a run that never started has none, and nobody need be asked."""
-        if work.started_at is None:
+        """Return the results so far; a run that never started has none, but for those that a retry begins with."""
+        if work.started_at is None and work.trigger != Trigger.RETRY:
             return {}
         rows = await patience.read(self._pool, lambda connection: runs.steps(connection, run_id=work.run_id))
         return {row.seq: Committed(row.seq, StepPhase(row.phase), row.attempt, row.output, row.error) for row in rows}

@@ -26,14 +26,13 @@ _FAULTLESS: Final = frozenset({RunPhase.PENDING, RunPhase.RUNNING, RunPhase.SUCC
 def task_status(row: rows.TaskRow, *, observed: Observed) -> dict[str, Any]:
     """Return the status of a task."""
     schedule, zone = standing.schedule_in_words(row)
-    ready = _condition("Ready", standing.task_ready(row))
-    scheduled = _condition("Scheduled", standing.task_scheduled(row))
+    conditions = [_condition(kind, says) for kind, says in standing.task_conditions(row).items()]
     status = TaskStatus(
         observed_generation=row.generation,
         phase=standing.task_phase(row),
         schedule=schedule[:_MAX_MESSAGE] or None,
         time_zone=zone[:_MAX_MESSAGE] or None,
-        conditions=_dated([ready, scheduled], generation=row.generation, observed=observed, now=row.now),
+        conditions=_dated(conditions, generation=row.generation, observed=observed, now=row.now),
         next_schedule_time=timestamp(row.next_fire_at),
         upcoming=[text for moment in standing.upcoming(row, limit=UPCOMING) if (text := timestamp(moment))],
         last_schedule_time=_latest(row.last_schedule_at, observed.last_schedule_time),

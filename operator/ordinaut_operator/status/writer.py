@@ -204,7 +204,10 @@ class StatusWriter:
         await self._rest_if_unavailable(results)
 
     def _look_again(self, row: TaskRow) -> None:
-        """Mark a task with an active run: that the run ends will be heard of, that it begins will not."""
+        """Mark a task that will change without a word: a run that begins is not heard of, nor a snooze that is over."""
+        if row.snoozed_until is not None:
+            after = (row.snoozed_until - row.now).total_seconds() + self._settle
+            self._dirty.mark([row.task_id], now=self._clock(), after=after)
         if row.active:
             after = self._spacing * (1 if row.run_phase in _UNSTARTED else _RUNNING_FACTOR)
             self._dirty.mark([row.task_id], now=self._clock(), after=after)

@@ -3,57 +3,70 @@
 SELECT pg_advisory_xact_lock(hashtextextended('ordinaut.declare:' || %(namespace)s, 0));
 
 -- upsert_tasks --
--- Take over what is newer; returns the tasks that were made or changed. An unchanged object writes nothing.
-INSERT INTO task AS t (namespace, name, origin, uid, generation, spec, pipeline_ref, tool_refs, invalid, anchor, reason)
-SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.pipeline_ref, x.tool_refs, x.invalid,
-       coalesce(x.created_at, now()), 'Pending'
+-- Take over what is newer; returns the tasks that were made or changed. An unchanged object writes nothing. Whoever writes
+-- a spec is the one whose rights its runs need.
+INSERT INTO task AS t (namespace, name, origin, uid, generation, spec, labels, annotations, pipeline_ref, tool_refs, invalid, anchor,
+                       reason, creator_id)
+SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.labels, x.annotations, x.pipeline_ref,
+       x.tool_refs, x.invalid, coalesce(x.created_at, now()), 'Pending', %(creator)s::bigint
 FROM jsonb_to_recordset(%(objects)s::jsonb) AS x (namespace text, name text, uid text, generation bigint, spec jsonb,
-     pipeline_ref text, tool_refs text[], invalid text, created_at timestamptz)
+     labels jsonb, annotations jsonb, pipeline_ref text, tool_refs text[], invalid text, created_at timestamptz)
 ORDER BY x.namespace, x.name
 ON CONFLICT (namespace, name) WHERE deleted_at IS NULL DO UPDATE SET
-    uid = excluded.uid, spec = excluded.spec, pipeline_ref = excluded.pipeline_ref, tool_refs = excluded.tool_refs,
-    invalid = excluded.invalid, updated_at = now(),
+    uid = excluded.uid, spec = excluded.spec, labels = excluded.labels, annotations = excluded.annotations,
+    pipeline_ref = excluded.pipeline_ref, tool_refs = excluded.tool_refs, invalid = excluded.invalid, updated_at = now(),
+    version = t.version + 1,
+    creator_id = CASE WHEN t.spec <> excluded.spec THEN coalesce(excluded.creator_id, t.creator_id) ELSE t.creator_id END,
     generation = CASE WHEN excluded.origin = 'Kubernetes' THEN excluded.generation
                       WHEN t.spec <> excluded.spec THEN t.generation + 1 ELSE t.generation END
 WHERE t.origin = excluded.origin
   AND (t.uid <> excluded.uid OR t.invalid IS DISTINCT FROM excluded.invalid
-       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation ELSE t.spec <> excluded.spec END)
+       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation
+               ELSE (t.spec, t.labels, t.annotations) <> (excluded.spec, excluded.labels, excluded.annotations) END)
 RETURNING t.namespace, t.name;
 
 -- upsert_pipelines --
 -- As upsert_tasks.
-INSERT INTO pipeline AS t (namespace, name, origin, uid, generation, spec, tool_refs, invalid)
-SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.tool_refs, x.invalid
+INSERT INTO pipeline AS t (namespace, name, origin, uid, generation, spec, labels, annotations, tool_refs, invalid, created_at)
+SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.labels, x.annotations, x.tool_refs, x.invalid,
+       coalesce(x.created_at, now())
 FROM jsonb_to_recordset(%(objects)s::jsonb) AS x (namespace text, name text, uid text, generation bigint, spec jsonb,
-     tool_refs text[], invalid text)
+     labels jsonb, annotations jsonb, tool_refs text[], invalid text, created_at timestamptz)
 ORDER BY x.namespace, x.name
 ON CONFLICT (namespace, name) DO UPDATE SET
-    uid = excluded.uid, spec = excluded.spec, tool_refs = excluded.tool_refs, invalid = excluded.invalid, updated_at = now(),
+    uid = excluded.uid, spec = excluded.spec, labels = excluded.labels, annotations = excluded.annotations,
+    tool_refs = excluded.tool_refs, invalid = excluded.invalid, updated_at = now(), version = t.version + 1,
     generation = CASE WHEN excluded.origin = 'Kubernetes' THEN excluded.generation
                       WHEN t.spec <> excluded.spec THEN t.generation + 1 ELSE t.generation END
 WHERE t.origin = excluded.origin
   AND (t.uid <> excluded.uid OR t.invalid IS DISTINCT FROM excluded.invalid
-       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation ELSE t.spec <> excluded.spec END)
+       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation
+               ELSE (t.spec, t.labels, t.annotations) <> (excluded.spec, excluded.labels, excluded.annotations) END)
 RETURNING t.namespace, t.name;
 
 -- upsert_tools --
 -- As upsert_tasks.
-INSERT INTO tool AS t (namespace, name, origin, uid, generation, spec, invalid)
-SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.invalid
-FROM jsonb_to_recordset(%(objects)s::jsonb) AS x (namespace text, name text, uid text, generation bigint, spec jsonb, invalid text)
+INSERT INTO tool AS t (namespace, name, origin, uid, generation, spec, labels, annotations, invalid, created_at)
+SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.labels, x.annotations, x.invalid,
+       coalesce(x.created_at, now())
+FROM jsonb_to_recordset(%(objects)s::jsonb) AS x (namespace text, name text, uid text, generation bigint, spec jsonb,
+     labels jsonb, annotations jsonb, invalid text, created_at timestamptz)
 ORDER BY x.namespace, x.name
 ON CONFLICT (namespace, name) DO UPDATE SET
-    uid = excluded.uid, spec = excluded.spec, invalid = excluded.invalid, updated_at = now(),
+    uid = excluded.uid, spec = excluded.spec, labels = excluded.labels, annotations = excluded.annotations,
+    invalid = excluded.invalid, updated_at = now(), version = t.version + 1,
     generation = CASE WHEN excluded.origin = 'Kubernetes' THEN excluded.generation
                       WHEN t.spec <> excluded.spec THEN t.generation + 1 ELSE t.generation END
 WHERE t.origin = excluded.origin
   AND (t.uid <> excluded.uid OR t.invalid IS DISTINCT FROM excluded.invalid
-       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation ELSE t.spec <> excluded.spec END)
+       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation
+               ELSE (t.spec, t.labels, t.annotations) <> (excluded.spec, excluded.labels, excluded.annotations) END)
 RETURNING t.namespace, t.name;
 
 -- name_owners --
--- Who owns each of these names now, and since when a task has existed.
-SELECT x.kind, x.namespace, x.name, coalesce(t.origin, p.origin, o.origin), coalesce(t.uid, p.uid, o.uid), t.anchor
+-- Who owns each of these names now, since when a task has existed, and which version of the object is current.
+SELECT x.kind, x.namespace, x.name, coalesce(t.origin, p.origin, o.origin), coalesce(t.uid, p.uid, o.uid), t.anchor,
+       coalesce(t.version, p.version, o.version)
 FROM jsonb_to_recordset(%(names)s::jsonb) AS x (kind text, namespace text, name text)
 LEFT JOIN task t ON x.kind = 'Task' AND t.namespace = x.namespace AND t.name = x.name AND t.deleted_at IS NULL
 LEFT JOIN pipeline p ON x.kind = 'Pipeline' AND p.namespace = x.namespace AND p.name = x.name
@@ -108,7 +121,7 @@ WHERE t.deleted_at IS NULL AND t.namespace = ANY(%(namespaces)b)
 -- tasks_to_resolve --
 -- What the readiness and the clock of these tasks are decided from.
 SELECT t.task_id, t.namespace, t.name, t.spec, t.pipeline_ref, t.tool_refs, t.invalid, t.anchor, t.ready, t.reason, t.message,
-       t.revision, t.params, c.schedule_key, c.next_fire_at, c.evaluated_at, now() AS now
+       t.revision, t.params, t.paused_at, t.snoozed_until, c.schedule_key, c.next_fire_at, c.evaluated_at, now() AS now
 FROM task t LEFT JOIN task_clock c USING (task_id)
 WHERE t.task_id = ANY(%(task_ids)b) AND t.deleted_at IS NULL
 ORDER BY t.task_id
@@ -150,6 +163,20 @@ ON CONFLICT (task_id) DO UPDATE SET
     schedule_key = excluded.schedule_key, next_fire_at = excluded.next_fire_at, tzdata = excluded.tzdata,
     evaluated_at = greatest(c.evaluated_at, excluded.evaluated_at), as_of = NULL, kept = 0;
 
+-- forgive_clocks --
+-- Tasks that somebody has taken over are judged by the rights of that one.
+UPDATE task_clock c SET unauthorized_at = NULL
+FROM task t
+WHERE c.task_id = t.task_id AND t.task_id = ANY(%(task_ids)b) AND t.creator_id = %(creator)s AND c.unauthorized_at IS NOT NULL;
+
+-- find_creator --
+-- The key of an identity.
+SELECT creator_id FROM creator WHERE digest = %(digest)s;
+
+-- insert_creator --
+-- Keep an identity; waits for a transaction that is just doing the same.
+INSERT INTO creator (digest, identity) VALUES (%(digest)s, %(identity)s) ON CONFLICT DO NOTHING;
+
 -- track_active_runs --
 -- Unfinished runs of tasks that from now on allow only one at a time; locked, so that none ends unnoticed meanwhile.
 INSERT INTO active_run (run_id, task_id)
@@ -157,6 +184,31 @@ SELECT r.run_id, r.task_id FROM live_work w JOIN run r USING (run_id)
 WHERE r.task_id = ANY(%(task_ids)b) AND r.finished_at IS NULL
 FOR NO KEY UPDATE OF r
 ON CONFLICT DO NOTHING;
+
+-- pause_task --
+-- Overlay: no fires until it is resumed. Whoever paused it first has done so.
+UPDATE task SET paused_at = now(), paused_by = %(by)s, version = version + 1
+WHERE namespace = %(namespace)s AND name = %(name)s AND deleted_at IS NULL AND paused_at IS NULL
+RETURNING task_id;
+
+-- snooze_task --
+-- Overlay: nothing starts before then.
+UPDATE task SET snoozed_until = %(until)s, snoozed_by = %(by)s, version = version + 1
+WHERE namespace = %(namespace)s AND name = %(name)s AND deleted_at IS NULL
+RETURNING task_id;
+
+-- resume_task --
+-- End a pause and a snooze. What a snooze has held back so far starts now, as it would have when the snooze was over.
+UPDATE task SET paused_at = NULL, paused_by = NULL, version = version + 1,
+       snoozed_until = CASE WHEN snoozed_until > now() THEN now() ELSE snoozed_until END
+WHERE namespace = %(namespace)s AND name = %(name)s AND deleted_at IS NULL AND (paused_at IS NOT NULL OR snoozed_until > now())
+RETURNING task_id;
+
+-- count_declared --
+-- How many objects of a namespace were made through the API.
+SELECT (SELECT count(*) FROM task WHERE namespace = %(namespace)s AND origin = 'API' AND deleted_at IS NULL),
+       (SELECT count(*) FROM pipeline WHERE namespace = %(namespace)s AND origin = 'API'),
+       (SELECT count(*) FROM tool WHERE namespace = %(namespace)s AND origin = 'API');
 
 -- revision_body --
 -- What a run executes.

@@ -1,6 +1,6 @@
 -- append_outbox --
 -- Events of this transaction, compact.
-INSERT INTO outbox (events) VALUES (%(events)s::json);
+INSERT INTO outbox (events, about) VALUES (%(events)s::json, %(about)b) RETURNING id;
 
 -- lock_relay --
 -- One relay at a time, so that the events of a run stay in order.
@@ -12,8 +12,31 @@ SELECT id, created_at, events FROM outbox ORDER BY id LIMIT %(limit)s;
 
 -- log_outbox --
 -- Move relayed rows to the log.
-WITH relayed AS (DELETE FROM outbox WHERE id = ANY(%(ids)b) RETURNING created_at, id, events)
-INSERT INTO event_log (created_at, id, events) SELECT created_at, id, events FROM relayed;
+WITH relayed AS (DELETE FROM outbox WHERE id = ANY(%(ids)b) RETURNING created_at, id, events, about)
+INSERT INTO event_log (created_at, id, events, about) SELECT created_at, id, events, about FROM relayed;
+
+-- newest_event --
+-- The last row of outbox and log; NULL while there is none.
+SELECT greatest((SELECT max(id) FROM outbox), (SELECT max(id) FROM event_log));
+
+-- list_events --
+-- Events of a namespace in the rows after `since`, newest first, before a place in a row; whether the relay has moved the
+-- row makes no difference. Each row that is looked up holds one that is wanted, but for the row of that place: no more rows
+-- are opened than needed. `id + 0` keeps the planner from reading the whole log backwards for somebody with hardly any.
+SELECT l.id, l.created_at, (e.number - 1)::int AS place, e.event
+FROM (
+    SELECT id, created_at, events FROM (
+        (SELECT id, created_at, events FROM outbox
+         WHERE about @> ARRAY[%(about)s] AND id > %(since)s AND id <= %(before_id)s ORDER BY id + 0 DESC LIMIT %(limit)s::int + 1)
+        UNION ALL
+        (SELECT id, created_at, events FROM event_log
+         WHERE about @> ARRAY[%(about)s] AND id > %(since)s AND id <= %(before_id)s ORDER BY id + 0 DESC LIMIT %(limit)s::int + 1)
+    ) found ORDER BY id DESC
+) l CROSS JOIN LATERAL json_array_elements(l.events) WITH ORDINALITY AS e (event, number)
+WHERE (l.id, e.number) < (%(before_id)s, %(before_place)s + 1)
+  AND e.event ->> 'ns' = %(namespace)s AND (%(type)s::text IS NULL OR e.event ->> 'type' = %(type)s)
+ORDER BY l.id DESC, e.number DESC
+LIMIT %(limit)s;
 
 -- outbox_figures --
 -- How many rows wait for the relay, and how old the oldest is, in seconds.
@@ -23,3 +46,13 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float
 -- Who did what, and what was decided.
 INSERT INTO audit (actor, verb, namespace, object, decision, request_id, detail)
 VALUES (%(actor)s, %(verb)s, %(namespace)s, %(object)s, %(decision)s, %(request_id)s, %(detail)s);
+
+-- list_audit --
+-- The audit trail of a namespace, newest first, before a cursor; optionally of one actor, verb or decision.
+SELECT id, at, actor, verb, namespace, object, decision, request_id
+FROM audit
+WHERE namespace = %(namespace)s AND id < coalesce(%(before)s::bigint, 9223372036854775807)
+  AND (%(actor)s::text IS NULL OR actor = %(actor)s) AND (%(verb)s::text IS NULL OR verb = %(verb)s)
+  AND (%(decision)s::text IS NULL OR decision = %(decision)s)
+ORDER BY id DESC
+LIMIT %(limit)s;

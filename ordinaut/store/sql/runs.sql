@@ -1,10 +1,17 @@
 -- insert_runs --
 -- New runs, pending.
-INSERT INTO run (run_id, namespace, task_id, revision, trigger, scheduled_at, priority, params)
-SELECT x.run_id, x.namespace, x.task_id, x.revision, %(trigger)s, x.scheduled_at, x.priority, x.params::jsonb
+INSERT INTO run (run_id, namespace, task_id, revision, trigger, scheduled_at, priority, params, retry_of)
+SELECT x.run_id, x.namespace, x.task_id, x.revision, %(trigger)s, x.scheduled_at, x.priority, x.params::jsonb, x.retry_of
 FROM unnest(%(run_ids)b::uuid[], %(namespaces)b::text[], %(task_ids)b::bigint[], %(revisions)b::bytea[],
-            %(scheduled)b::timestamptz[], %(priorities)b::smallint[], %(params)b::text[])
-     AS x (run_id, namespace, task_id, revision, scheduled_at, priority, params);
+            %(scheduled)b::timestamptz[], %(priorities)b::smallint[], %(params)b::text[], %(retries)b::uuid[])
+     AS x (run_id, namespace, task_id, revision, scheduled_at, priority, params, retry_of);
+
+-- copy_steps --
+-- What a retry need not do again: the first steps of the old run, up to one that did not succeed.
+INSERT INTO step (run_id, seq, idx, step_id, phase, attempt, started_at, finished_at, output, error, tool_digest)
+SELECT %(to_run)s, seq, idx, step_id, phase, attempt, started_at, finished_at, output, error, tool_digest
+FROM step WHERE run_id = %(from_run)s
+  AND seq < coalesce((SELECT min(seq) FROM step WHERE run_id = %(from_run)s AND phase NOT IN ('Succeeded', 'Skipped')), 32767);
 
 -- insert_active_runs --
 -- Remember the unfinished runs of tasks that allow only one.
@@ -62,20 +69,23 @@ JOIN run r USING (run_id) JOIN task t USING (task_id);
 SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
        CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
        r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
-       r.params, r.output, r.reason, r.error, encode(r.revision, 'hex') AS revision, w.worker
+       r.params, r.output, r.reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
 FROM run r JOIN task t USING (task_id)
 LEFT JOIN leased_work w ON w.run_id = r.run_id
 WHERE r.run_id = %(run_id)s AND r.namespace = %(namespace)s;
 
 -- list_runs --
--- Runs of a namespace, newest first, after a cursor; optionally of one task name, phase or trigger.
+-- Runs of a namespace, newest first, after a cursor, without their outputs; optionally of one task name, phase, trigger or
+-- time of creation. The bounds are always there, so that partitions beyond them are not looked at under any plan.
 SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
        CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
        r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
-       r.params, r.output, r.reason, r.error, encode(r.revision, 'hex') AS revision, w.worker
+       r.params, NULL::jsonb AS output, r.reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
 FROM run r JOIN task t USING (task_id) LEFT JOIN leased_work w ON w.run_id = r.run_id
 WHERE r.namespace = %(namespace)s
-  AND (%(before)s::uuid IS NULL OR r.run_id < %(before)s)
+  AND r.run_id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+  AND r.run_id >= uuid7_floor(greatest(coalesce(%(created_after)s::timestamptz, 'epoch'), 'epoch'))
+  AND r.run_id < uuid7_floor(greatest(coalesce(%(created_before)s::timestamptz, '9999-12-31 00:00:00+00'), 'epoch'))
   AND (%(task)s::text IS NULL OR r.task_id IN (SELECT task_id FROM task WHERE namespace = %(namespace)s AND name = %(task)s))
   AND (%(phase)s::text IS NULL
        OR CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END = %(phase)s)

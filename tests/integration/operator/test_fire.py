@@ -44,7 +44,7 @@ async def due_task(pool: Pool, name: str = "t", *, ago: timedelta = timedelta(mi
 async def active(pool: Pool, name: str) -> int:
     """Return how many runs of a task have not ended."""
     async with pool.connection() as connection:
-        (row,) = await status.list_tasks(connection, namespace="default", limit=1, name=name)
+        row = await status.task_named(connection, namespace="default", name=name)
     return row.active
 
 
@@ -193,7 +193,7 @@ async def test_a_task_that_is_not_ready_skips_its_times_and_heals(pool: Pool) ->
 async def test_readiness_names_what_is_missing_and_heals_when_it_appears(pool: Pool) -> None:
     async def readiness() -> tuple[bool, str, str]:
         async with pool.connection() as connection:
-            (row,) = await status.list_tasks(connection, namespace="default", limit=1, name="t")
+            row = await status.task_named(connection, namespace="default", name="t")
         return row.ready, row.reason, row.message
 
     await declare(pool, task("t", pipelineRef={"name": "p"}))
@@ -226,7 +226,7 @@ async def test_an_edit_moves_the_next_time_and_fires_nothing_of_the_past(pool: P
 
     assert (await fire.fire_due(pool)).claimed == 0
     async with pool.connection() as connection:
-        (row,) = await status.list_tasks(connection, namespace="default", limit=1, name="t")
+        row = await status.task_named(connection, namespace="default", name="t")
     assert row.next_fire_at is not None
     assert (row.next_fire_at.hour, row.next_fire_at.minute) == (3, 0)
     assert row.next_fire_at > row.now

@@ -273,7 +273,7 @@ async def test_a_new_partition_is_like_the_others(pool: Pool) -> None:
     today = datetime.now(UTC).date()
     await values(pool, "SELECT ensure_partitions(%s, %s)", [today + timedelta(50), today + timedelta(50)])
 
-    for parent, indexes in (("run", 3), ("step", 1), ("event_log", 1)):
+    for parent, indexes in (("run", 3), ("step", 1), ("event_log", 3)):
         name = f"{parent}_{today + timedelta(50):%Y%m%d}"
         attached = await values(
             pool,
@@ -332,7 +332,7 @@ async def test_the_queue_and_the_outbox_are_measured(pool: Pool) -> None:
         wait = Settlement(first[0], run=RunResult(RunPhase.WAITING, delay=timedelta(hours=1)))
         await work.settle(connection, [wait], done=[])
         await connection.execute("UPDATE due_work SET due_at = now() - interval '90 s'")
-        await events.append(connection, [{"type": "x"}])
+        await events.append(connection, [{"type": "x", "ns": "default"}])
         await connection.execute("UPDATE outbox SET created_at = now() - interval '40 s'")
 
     await janitor.measure(pool)
@@ -363,3 +363,17 @@ async def test_the_hot_tables_are_vacuumed(pool: Pool) -> None:
     async with asyncio.timeout(20):
         while await values(pool, vacuumed) != ["due_work", "outbox", "work_lease"]:
             await asyncio.sleep(0.02)
+
+
+async def test_answers_to_idempotency_keys_are_forgotten_after_a_day(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        for key, age in (("old", 25), ("young", 23)):
+            await connection.execute(
+                "INSERT INTO idempotency (namespace, caller, route, key, digest, created_at)"
+                " VALUES ('default', 'me', '/v1', %s, 'd', now() - make_interval(hours => %s))",
+                [key, age],
+            )
+
+    assert await janitor.forget_answers(pool) == 1
+
+    assert await values(pool, "SELECT key FROM idempotency") == ["young"]

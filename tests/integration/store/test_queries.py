@@ -50,6 +50,7 @@ class World:
     pending: UUID
     leased: UUID
     expired: UUID
+    creator: int
     delayed: UUID
     done: UUID
     exclusive: UUID
@@ -57,6 +58,7 @@ class World:
     leased_item: int
     scheduled_at: datetime
     outbox: int
+    events: int
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,17 @@ async def make_world(pool: Pool) -> World:
         await connection.execute(
             "UPDATE task_clock SET next_fire_at = now() - interval '1 s', tzdata = 'old' WHERE next_fire_at IS NOT NULL"
         )
-        (row,) = await status.list_tasks(connection, namespace="default", limit=1, name="briefing")
+        row = await status.task_named(connection, namespace="default", name="briefing")
         scheduled_at = row.now.replace(second=0, microsecond=0)
         await record(connection, [Fire(row.task_id, scheduled_at, run_id=new_run_id(row.now))])
+        creator = await _more_rows(connection)
         found = await declared.incarnations(connection, origin=Origin.API)
         outbox = await events.unsent(connection, limit=99)
         await events.mark_sent(connection, outbox[:1])
         return World(
             briefing=row.task_id,
             alone=(await declared.task_ids(connection, [declared.Key("Task", "default", "alone")])).popitem()[1],
+            creator=creator,
             revision=leased.revision,
             uids={one.key.name: one.uid for one in found},
             exclusive=exclusive,
@@ -114,8 +118,27 @@ async def make_world(pool: Pool) -> World:
             leased_item=leased.id,
             scheduled_at=scheduled_at,
             outbox=outbox[1].id,
+            events=sum(len(one.events) for one in outbox),
             **runs,
         )
+
+
+async def _more_rows(connection: Connection) -> int:
+    """Make rows of tables that only the API and the operator's fires write; returns the key of a creator."""
+    await connection.execute("INSERT INTO creator (digest, identity) VALUES ('somebody', '{}')")
+    row = await (await connection.execute("SELECT creator_id FROM creator")).fetchone()
+    assert row is not None
+    await connection.execute("UPDATE task SET creator_id = %s WHERE name = 'briefing'", row)
+    await connection.execute("UPDATE task SET paused_at = now(), paused_by = 'me' WHERE name = 'alone'")
+    await connection.execute("UPDATE task_clock SET unauthorized_at = now()")
+    await connection.execute(
+        "INSERT INTO idempotency (namespace, caller, route, key, digest, created_at)"
+        " VALUES ('default', 'me', '/v1', 'k', 'd', now() - interval '25 h')"
+    )
+    await connection.execute(
+        "INSERT INTO audit (actor, verb, namespace, object, decision) VALUES ('me', 'put', 'default', 'x', 'Allowed')"
+    )
+    return int(row[0])
 
 
 def cases(world: World) -> dict[str, Case]:
@@ -124,15 +147,20 @@ def cases(world: World) -> dict[str, Case]:
     new = new_run_id(now)
     ids = {"task_ids": [world.briefing]}
     page = {"namespace": "default", "limit": 10, "after": None, "name": None}
+    everything = {"since": -1, "before_id": 2**63 - 1, "before_place": 0}
     return {
         **_clock_cases(world, now=now, new=new, ids=ids),
         **_declared_cases(world, now=now, ids=ids),
         # events.sql
-        "append_outbox": Case({"events": '[{"type": "x"}]'}, 1),
+        "append_outbox": Case({"events": '[{"type": "x", "ns": "default"}]', "about": ["default", "default/x"]}, 1),
         "lock_relay": Case({}, 1),
         "next_outbox": Case({"limit": 2}, 2),
         "log_outbox": Case({"ids": [world.outbox]}, 1),
         "outbox_figures": Case({}, 1),
+        "newest_event": Case({}, 1),
+        "list_events": Case(
+            {**everything, "namespace": "default", "about": "default", "type": None, "limit": 99}, world.events
+        ),
         "append_audit": Case(
             {
                 "actor": "me",
@@ -140,10 +168,15 @@ def cases(world: World) -> dict[str, Case]:
                 "namespace": "default",
                 "object": "tasks/briefing",
                 "decision": "Allowed",
+                "request_id": "r",
                 "detail": None,
             },
             1,
         ),
+        "list_audit": Case(
+            {"namespace": "default", "limit": 9, "before": None, "actor": "me", "verb": None, "decision": None}, 1
+        ),
+        **_idempotency_cases(),
         # migrations.sql
         "ping": Case({}, 1),
         "migration_table_exists": Case({}, 1),
@@ -161,7 +194,8 @@ def cases(world: World) -> dict[str, Case]:
         "task_ids_of": Case({"origin": "API"}, 2),
         "pipeline_statuses": Case({"origin": "API"}, 1),
         "tool_statuses": Case({"origin": "API"}, 1),
-        "list_task_ids": Case(page, 2),
+        "list_tasks": Case({"namespace": "default", "limit": 10, "after": ""}, 2),
+        "task_named": Case({"namespace": "default", "name": "briefing"}, 1),
         "list_declared": Case({**page, "kind": "Tool"}, 1),
         "notify_status": Case({"task_ids": "1,2"}, 1),
         "stray_history": Case({}, 1),
@@ -173,8 +207,8 @@ def _clock_cases(world: World, *, now: datetime, new: UUID, ids: dict[str, Any])
     advance = {"evaluated": [now], "as_of": [None], "kept": [0], "next_fires": [now + LONG], "tzdata": "2026f"}
     fires = {"task_ids": [world.briefing] * 2, "scheduled": [world.scheduled_at, now]}
     return {
-        "claim_due_tasks": Case({"limit": 10}, 1),
-        "advance_clocks": Case({**ids, **advance}, 1),
+        "claim_due_tasks": Case({"limit": 10, "creators": [0], "namespaces": ["default"]}, 1),
+        "advance_clocks": Case({**ids, **advance, "unauthorized": [now]}, 1),
         "insert_fires": Case({**fires, "outcomes": ["Fired"] * 2, "reasons": [None] * 2, "run_ids": [new, new]}, 1),
         "due_seconds": Case({"horizon": LONG}, 2),
         "database_time": Case({}, 1),
@@ -191,11 +225,13 @@ def _declared_cases(world: World, *, now: datetime, ids: dict[str, Any]) -> dict
 
     def objects(name: str) -> dict[str, Any]:
         one = {"namespace": "default", "name": name, "uid": world.uids[name], "spec": {"edited": True}}
+        one |= {"labels": {"team": "a"}, "annotations": {}}
         rows = [{**one, "tool_refs": []}, {**one, "name": "new", "uid": "new", "tool_refs": ["weather"]}]
-        return {"origin": "API", "objects": orjson.dumps(rows).decode()}
+        return {"origin": "API", "objects": orjson.dumps(rows).decode(), "creator": None}
 
     named = {"namespaces": ["default"], "names": ["default/steps", "default/weather"]}
     names = orjson.dumps([{"kind": "Task", "namespace": "default", "name": "briefing"}]).decode()
+    named_task = {"namespace": "default", "name": "briefing"}
     readiness = {"reasons": ["Resolved"], "messages": [""], "revisions": [world.revision], "params": ["{}"]}
     clock = {"schedule_keys": [b"k"], "evaluated": [now], "next_fires": [None], "tzdata": "2026f"}
     return {
@@ -217,9 +253,26 @@ def _declared_cases(world: World, *, now: datetime, ids: dict[str, Any]) -> dict
         "set_readiness": Case({**ids, **readiness}, 1),
         "set_clocks": Case({**ids, **clock}, 1),
         "track_active_runs": Case(ids, 4),
+        "find_creator": Case({"digest": b"somebody"}, 1),
+        "insert_creator": Case({"digest": b"somebody else", "identity": '{"user": "me"}'}, 1),
+        "forgive_clocks": Case({**ids, "creator": world.creator}, 1),
+        "pause_task": Case({**named_task, "by": "me"}, 1),
+        "snooze_task": Case({**named_task, "by": "me", "until": now + LONG}, 1),
+        "resume_task": Case({**named_task, "name": "alone"}, 1),
+        "count_declared": Case({"namespace": "default"}, 1),
         "revision_body": Case({"digest": world.revision}, 1),
         "tool_spec": Case({"namespace": "default", "name": "weather"}, 1),
         "notify_clock": Case({}, 1),
+    }
+
+
+def _idempotency_cases() -> dict[str, Case]:
+    key = {"namespace": "default", "caller": "me", "route": "/v1", "key": "k"}
+    return {
+        "claim_idempotency_key": Case({**key, "key": "new", "digest": b"d"}, 1),
+        "kept_answer": Case(key, 1),
+        "keep_answer": Case({**key, "status": 200, "headers": "{}", "body": b"{}"}, 1),
+        "forget_answers": Case({"hours": 24}, 1),
     }
 
 
@@ -233,10 +286,13 @@ def _run_cases(world: World, *, new: UUID) -> dict[str, Case]:
         "scheduled": [None],
         "priorities": [5],
         "params": ["{}"],
+        "retries": [None],
     }
     everything = {"before": None, "task": None, "phase": None, "trigger": None}
+    everything |= {"created_after": None, "created_before": None}
     return {
         "insert_runs": Case(made, 1),
+        "copy_steps": Case({"from_run": world.done, "to_run": new}, 1),
         "insert_active_runs": Case({"run_ids": [new], "task_ids": [world.alone]}, 1),
         "delete_active_runs": Case({"run_ids": [world.exclusive, new]}, 1),
         "active_runs_of": Case({"task_ids": [world.alone, world.briefing]}, 1),

@@ -89,7 +89,9 @@ async def test_a_settle_commits_run_steps_and_events_and_ends_the_lease(pool: Po
     async with pool.connection() as connection:
         (run,) = await make_runs(connection, await make_task(connection))
         (leased,) = await lease(connection)
-        settlement = Settlement(leased, steps=[step()], run=SUCCESS, events=[{"type": "run.succeeded"}])
+        settlement = Settlement(
+            leased, steps=[step()], run=SUCCESS, events=[{"type": "run.succeeded", "ns": "default"}]
+        )
 
         assert await work.settle(connection, [settlement], done=[leased.lease_id]) == [settlement]
 
@@ -98,7 +100,9 @@ async def test_a_settle_commits_run_steps_and_events_and_ends_the_lease(pool: Po
         assert (committed.phase, committed.output) == ("Succeeded", "out")
         assert committed.finished_at is not None
         assert (committed.finished_at - committed.started_at).total_seconds() == 0.25
-        assert [row.events for row in await events.unsent(connection, limit=9)] == [[{"type": "run.succeeded"}]]
+        assert [row.events for row in await events.unsent(connection, limit=9)] == [
+            [{"type": "run.succeeded", "ns": "default"}]
+        ]
         assert await depth(connection) == (0, 0, 0)
 
 

@@ -34,8 +34,7 @@ async def end(connection: Connection, leased: LeasedWork, phase: RunPhase, *step
 
 
 async def task_row(connection: Connection, name: str) -> TaskRow:
-    (row,) = await status.list_tasks(connection, namespace="default", limit=2, name=name)
-    return row
+    return await status.task_named(connection, namespace="default", name=name)
 
 
 async def test_a_task_row_tells_its_clock_and_its_runs(pool: Pool) -> None:
@@ -79,7 +78,7 @@ async def test_tasks_are_listed_by_name_and_page(pool: Pool) -> None:
 
         assert [row.name for row in first] == ["a", "b", "c"]
         assert [row.name for row in rest] == ["d"]
-        assert await status.list_tasks(connection, namespace="default", limit=3, name="e") == []
+        assert await status.task_named(connection, namespace="default", name="e") is None
 
 
 async def test_a_deleted_task_is_gone_from_lists_and_stays_in_its_history(pool: Pool) -> None:

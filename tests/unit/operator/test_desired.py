@@ -136,6 +136,41 @@ def test_the_last_run_is_told_with_its_times_and_why_it_failed() -> None:
     assert status["lastScheduleTime"] == "2026-03-02T07:00:00Z"
 
 
+def test_a_paused_task_says_by_whom() -> None:
+    paused = replace(TASK, paused_at=NOW, paused_by="kubernetes:ada", next_fire_at=None)
+    status = desired.task_status(paused, observed=UNSEEN)
+    assert status["phase"] == "Paused"
+    assert conditions(status) == {"Ready": ("True", "Resolved"), "Scheduled": ("False", "Paused")}
+    assert status["conditions"][1]["message"] == "kubernetes:ada paused it; resume it through the API"
+    assert "upcoming" not in status
+    assert desired.task_status(replace(paused, active=1), observed=UNSEEN)["phase"] == "Running"
+
+
+def test_a_snoozed_task_says_until_when_and_by_whom() -> None:
+    until = NEXT + timedelta(minutes=40)
+    snoozed = replace(TASK, snoozed_until=until, snoozed_by="kubernetes:ada", next_fire_at=until)
+    status = desired.task_status(snoozed, observed=UNSEEN)
+    assert status["phase"] == "Snoozed"
+    assert conditions(status)["Scheduled"] == ("True", "Snoozed")
+    assert status["conditions"][1]["message"] == "kubernetes:ada snoozed it: nothing starts before 2026-03-02T09:10:00Z"
+    assert status["nextScheduleTime"] == "2026-03-02T09:10:00Z"
+    assert status["upcoming"][:2] == ["2026-03-02T09:10:00Z", "2026-03-03T08:30:00Z"]
+
+
+def test_a_snooze_changes_nothing_where_nothing_would_fire() -> None:
+    idle = replace(TASK, spec={}, next_fire_at=None)
+    snoozed = replace(idle, snoozed_until=NEXT, snoozed_by="ada")
+    assert desired.task_status(snoozed, observed=UNSEEN) == desired.task_status(idle, observed=UNSEEN)
+
+
+def test_a_task_of_a_creator_says_whether_that_one_may_run_it() -> None:
+    made = replace(TASK, creator="ada")
+    assert conditions(desired.task_status(made, observed=UNSEEN))["Authorized"] == ("True", "CreatorMayRun")
+    revoked = desired.task_status(replace(made, unauthorized_at=NOW), observed=UNSEEN)
+    assert conditions(revoked)["Authorized"] == ("False", "CreatorRevoked")
+    assert "since 2026-03-02T07:00:00Z ada, who made the task, may not run tasks" in revoked["conditions"][2]["message"]
+
+
 def test_a_run_that_succeeded_has_nothing_to_explain() -> None:
     run = replace(TASK, run_id=RUN, run_phase="Succeeded", run_reason="whatever", run_finished_at=NOW)
     assert "message" not in desired.task_status(run, observed=UNSEEN)["lastRun"]

@@ -149,5 +149,25 @@ def test_a_clock_that_was_set_back_fires_nothing_twice() -> None:
     assert verdict.advance.evaluated_at >= again.evaluated_at
 
 
+def test_what_a_snooze_held_back_is_decided_when_it_is_over() -> None:
+    none = due(4, catchUp={"policy": "None"}, startingDeadlineSeconds=30)
+
+    assert story(decide(replace(none, snoozed_until=NOON))) == ["Coalesced", "Coalesced", "Coalesced", "Fired"]
+
+
+def test_a_task_whose_creator_may_not_run_it_skips_its_times_and_remembers_since_when() -> None:
+    first = decide(due(3, catchUp=ALL), authorized=False)
+    assert story(first) == ["Unauthorized"] * 3
+    assert first.runs == []
+    assert first.advance.unauthorized_at == first.task.now
+    assert first.advance.next_fire_at == NOON + MINUTE
+
+    later = replace(first.task, unauthorized_at=NOON - MINUTE)
+    assert decide(later, authorized=False).advance.unauthorized_at == NOON - MINUTE
+    assert decide(later, authorized=True).advance.unauthorized_at is None
+    assert story(decide(replace(later, revision=None), authorized=False)) == ["Unauthorized"] * 3
+    assert story(decide(due(2), authorized=False)) == ["Coalesced", "Unauthorized"]
+
+
 def test_the_default_priority_is_in_the_middle() -> None:
     assert [run.priority for run in decide(due()).runs] == [5]

@@ -116,13 +116,26 @@ def test_several_schedules_share_one_row_per_time() -> None:
 
 
 def work_off(
-    progress: Progress, *, now: datetime, catch_up: CatchUp, deadline: timedelta | None, chunk: int, delay: timedelta
+    progress: Progress,
+    *,
+    now: datetime,
+    catch_up: CatchUp,
+    deadline: timedelta | None,
+    chunk: int,
+    delay: timedelta,
+    held_until: datetime | None = None,
 ) -> list[Outcome]:
     """Decide chunk after chunk, time going on in between, until nothing is due; count every time's outcomes."""
     outcomes: list[Outcome] = []
     while True:
         decision = decide_missed(
-            MINUTELY, progress=progress, now=now, catch_up=catch_up, starting_deadline=deadline, chunk=chunk
+            MINUTELY,
+            progress=progress,
+            now=now,
+            catch_up=catch_up,
+            starting_deadline=deadline,
+            held_until=held_until,
+            chunk=chunk,
         )
         assert len(decision.outcomes) <= chunk
         outcomes += decision.outcomes
@@ -149,6 +162,83 @@ def test_chunks_decide_what_one_big_chunk_would_have_decided(
     whole = work_off(begin, now=NOW, catch_up=catch_up, deadline=deadline, chunk=1000, delay=delay)
     assert work_off(begin, now=NOW, catch_up=catch_up, deadline=deadline, chunk=chunk, delay=delay) == whole
     assert [outcome.scheduled_at for outcome in whole] == [NOON - back * MINUTE for back in reversed(range(missed))]
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "deadline", "held_until", "expected"),
+    [
+        # What a snooze held back is as good as due when it is over.
+        (NONE, None, NOON + MINUTE, ["11:58 Coalesced", "11:59 Coalesced", "12:00 Coalesced", "12:01 Fired"]),
+        (NONE, None, NOON, ["11:58 Coalesced", "11:59 Coalesced", "12:00 Fired", "12:01 Fired"]),
+        (LATEST, None, NOON, ["11:58 Coalesced", "11:59 Coalesced", "12:00 Coalesced", "12:01 Fired"]),
+        (ALL, None, NOON, ["11:58 Fired", "11:59 Fired", "12:00 Fired", "12:01 Fired"]),
+        (
+            replace(ALL, max=1),
+            None,
+            NOON,
+            ["11:58 Fired", *(f"{at} CatchUpLimit" for at in ("11:59", "12:00", "12:01"))],
+        ),
+        (ALL, MINUTE, NOON + MINUTE, ["11:58 Fired", "11:59 Fired", "12:00 Fired", "12:01 Fired"]),
+        # Nobody was there when it was over: from then on it was missed like anything else.
+        (NONE, None, NOON - MINUTE, ["11:58 NotCaughtUp", "11:59 NotCaughtUp", "12:00 Fired", "12:01 Fired"]),
+        (
+            ALL,
+            MINUTE,
+            NOON - MINUTE,
+            ["11:58 DeadlineExceeded", "11:59 DeadlineExceeded", "12:00 Fired", "12:01 Fired"],
+        ),
+    ],
+)
+def test_the_table_of_what_was_held_back(
+    catch_up: CatchUp, deadline: timedelta | None, held_until: datetime, expected: list[str]
+) -> None:
+    decision = decide_missed(
+        MINUTELY,
+        progress=Progress(NOON - 3 * MINUTE),
+        now=NOON + MINUTE,
+        catch_up=catch_up,
+        starting_deadline=deadline,
+        held_until=held_until,
+    )
+    assert fates(decision) == expected
+
+
+@against_reference
+@given(
+    policy=st.sampled_from(CatchUpPolicy),
+    most=st.integers(1, 6),
+    missed=st.integers(0, 20),
+    held=st.integers(-3, 20),
+    deadline=st.one_of(st.none(), st.integers(0, 20).map(lambda minutes: minutes * MINUTE)),
+    chunk=st.integers(1, 8),
+)
+def test_held_times_are_decided_as_if_they_had_come_when_the_snooze_was_over(
+    policy: CatchUpPolicy, most: int, missed: int, held: int, deadline: timedelta | None, chunk: int
+) -> None:
+    until = NOON - held * MINUTE
+    found = work_off(
+        Progress(NOW - missed * MINUTE),
+        now=NOW,
+        catch_up=CatchUp(policy, most),
+        deadline=deadline,
+        chunk=chunk,
+        delay=MINUTE,
+        held_until=until,
+    )
+    times = [NOON - back * MINUTE for back in reversed(range(missed))]
+    assert [outcome.scheduled_at for outcome in found] == times
+    ages = {time: NOW - max(time, until) for time in times}
+    young = [time for time in times if deadline is None or ages[time] <= deadline]
+    match policy:
+        case CatchUpPolicy.ALL:
+            expected = young[:most]
+        case CatchUpPolicy.LATEST:
+            expected = [time for time in young if time == times[-1]]
+        case CatchUpPolicy.NONE:
+            newest_held = max((time for time in times if time <= until), default=None)
+            on_time = [time for time in young if ages[time] <= MINUTE]
+            expected = [time for time in on_time if time > until or time == newest_held]
+    assert [outcome.scheduled_at for outcome in found if outcome.skipped is None] == expected
 
 
 def test_a_hundred_thousand_missed_times_get_one_outcome_each() -> None:

@@ -1,0 +1,30 @@
+"""
+Overlays of tasks: a pause or a snooze, which are not part of the spec and so are nobody's edit of it.
+
+``ordinaut.declaration.overlay`` is the only caller; it sets the clock of the task in the same transaction.
+"""
+
+from datetime import datetime
+
+from ordinaut.store.pool import Connection
+from ordinaut.store.queries import SQL
+
+
+async def pause(connection: Connection, *, namespace: str, name: str, by: str) -> int | None:
+    """Pause a live task; returns its key, or None if it is paused already or does not exist."""
+    return await _changed(connection, "pause_task", namespace=namespace, name=name, by=by)
+
+
+async def snooze(connection: Connection, *, namespace: str, name: str, until: datetime, by: str) -> int | None:
+    """Snooze a live task; returns its key, or None if it does not exist."""
+    return await _changed(connection, "snooze_task", namespace=namespace, name=name, until=until, by=by)
+
+
+async def resume(connection: Connection, *, namespace: str, name: str) -> int | None:
+    """End a pause and a snooze; returns the task's key, or None if there is nothing to end."""
+    return await _changed(connection, "resume_task", namespace=namespace, name=name)
+
+
+async def _changed(connection: Connection, statement: str, **params: object) -> int | None:
+    row = await (await connection.execute(SQL[statement], params)).fetchone()
+    return None if row is None else int(row[0])
