@@ -5,9 +5,11 @@ What the routes work with: the database, and whether it can be worked with.
 """
 
 import asyncio
+import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 import psycopg
@@ -19,8 +21,10 @@ from ordinaut.access.rights import Right
 from ordinaut.errors import StoreUnready
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
+from ordinaut.shapes import Counts
 from ordinaut.store import audit, ready
 from ordinaut.store.pool import Connection, Pool
+from ordinaut_api.identity.admission import Admission, Denials
 from ordinaut_api.identity.gatekeeper import Gatekeeper
 
 log = get_logger(__name__)
@@ -32,6 +36,9 @@ _CHECK_WHILE_UNREADY: Final = 0.5
 _CHECK_WHILE_READY: Final = 5.0
 
 
+_UNLIMITED: Final = Counts(tasks=sys.maxsize, pipelines=sys.maxsize, tools=sys.maxsize)
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """The parts that outlive a request. ``stopping`` tells whether the process has been asked to end."""
@@ -39,7 +46,14 @@ class Backend:
     pool: Pool
     readiness: Readiness
     gatekeeper: Gatekeeper
+    admission: Admission = field(default_factory=Admission)
+    denials: Denials = field(default_factory=Denials)
     stopping: Callable[[], bool] = lambda: False
+    limits: Counts = _UNLIMITED
+    """Objects made through the API that a namespace may have."""
+    max_streams: int = 20
+    streams: Counter[str] = field(default_factory=Counter)
+    """How many runs each caller follows live, by the caller's id."""
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -48,33 +62,29 @@ class Backend:
             yield connection
 
     async def deny(self, caller: Caller, right: Right, *, namespace: str, request: Request) -> None:
-        """Note in the audit trail what a caller was not allowed to do."""
-        async with self.connection() as connection:
-            await audit.append(
-                connection,
-                actor=caller.id,
-                verb=right.verb,
-                namespace=namespace,
-                object_=request.url.path.removeprefix(f"/v1/namespaces/{namespace}/"),
-                decision="Denied",
-                request_id=request.state.request_id,
-            )
+        """Note in the audit trail what a caller was not allowed to do, unless it has just been told of the same."""
+        if not self.denials.is_audited(caller, right, namespace=namespace):
+            return
+        with self.denials.written(caller, right, namespace=namespace):
+            async with self.connection() as connection:
+                await audit.append(
+                    connection,
+                    actor=caller.id,
+                    verb=right.verb,
+                    namespace=namespace,
+                    object_=request.url.path.removeprefix(f"/v1/namespaces/{namespace}/"),
+                    decision="Denied",
+                    request_id=request.state.request_id,
+                )
 
 
-def backend(request: Request) -> Backend:
-    """Return the backend of the application; a dependency."""
+async def backend(request: Request) -> Backend:
+    """Return the backend of the application; a dependency, async since others are run in a thread."""
     found: Backend = request.app.state.backend
     return found
 
 
-async def connection(backend: Annotated[Backend, Depends(backend)]) -> AsyncIterator[Connection]:
-    """Lend a connection for the time of a request; a dependency."""
-    async with backend.connection() as lent:
-        yield lent
-
-
 UseBackend = Annotated[Backend, Depends(backend)]
-UseConnection = Annotated[Connection, Depends(connection)]
 
 
 @asynccontextmanager

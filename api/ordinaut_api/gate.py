@@ -1,15 +1,16 @@
 """
 What every request passes on its way in and out, before any route is chosen.
 
-The gate gives each request an id, refuses what a browser may have been tricked into sending, counts and logs the
-answer, and turns errors into problems. It is plain ASGI, so nothing of a response is held back or copied.
+The gate gives each request an id, counts and logs the answer, and turns errors into problems. Where there are no
+identities it also refuses what a browser may have been tricked into sending. It is plain ASGI, so nothing of a response
+is held back or copied.
 """
 
 import re
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -29,12 +30,37 @@ _ACCEPTED_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SERVER_ERROR: Final = 500
 
+CORS: Final[Mapping[str, Any]] = {
+    "allow_methods": ("GET", "POST", "PUT", "PATCH", "DELETE"),
+    "allow_headers": (
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "If-Match",
+        "If-None-Match",
+        "Last-Event-ID",
+        "X-Request-ID",
+    ),
+    "expose_headers": (
+        "ETag",
+        "Idempotency-Replayed",
+        "Location",
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        "X-Request-ID",
+    ),
+    "allow_credentials": False,  # cookies mean nothing here
+}
+"""What pages of the sites that the settings name may send and read; no others may send anything."""
+
 
 class Gate:
-    """The outermost part of the application."""
+    """The outermost part of the application; ``local`` where reaching the port is all the right that is needed."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, local: bool) -> None:
         self._app = app
+        self._local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, as ASGI has it."""
@@ -44,7 +70,7 @@ class Gate:
         passage = _Passage(scope, send)
         with structlog.contextvars.bound_contextvars(request=passage.id):
             try:
-                if strange := stranger(Headers(scope=scope)):
+                if self._local and (strange := stranger(Headers(scope=scope))):
                     await passage.answer(strange, receive)
                 else:
                     await self._app(scope, receive, passage.send)
@@ -59,7 +85,9 @@ class _Passage:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.id = request_id(Headers(scope=scope).get(REQUEST_ID))
-        scope.setdefault("state", {})["request_id"] = self.id
+        # The guard adds who calls, and headers that say how the caller stands.
+        self._state = scope.setdefault("state", {})
+        self._state["request_id"] = self.id
         self._scope = scope
         self._send = send
         self._status = 0
@@ -68,7 +96,8 @@ class _Passage:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            message["headers"] = [*message.get("headers", []), (REQUEST_ID.encode(), self.id.encode())]
+            ours = [(REQUEST_ID.encode(), self.id.encode()), *self._state.get("headers", ())]
+            message["headers"] = [*message.get("headers", []), *ours]
         await self._send(message)
 
     async def answer(self, problem: Problem, receive: Receive) -> None:
@@ -91,7 +120,10 @@ class _Passage:
         HTTP_REQUESTS.labels(route, method, str(self._status or _SERVER_ERROR)).inc()
         HTTP_DURATION.labels(route).observe(took)
         level = log.debug if method in {"GET", "HEAD"} and self._status < _SERVER_ERROR else log.info
-        level("request", method=method, path=self._scope["path"], status=self._status, ms=round(took * 1000, 1))
+        said = {"method": method, "path": self._scope["path"], "status": self._status, "ms": round(took * 1000, 1)}
+        if caller := self._state.get("caller"):
+            said["caller"] = caller
+        level("request", **said)
 
 
 def request_id(given: str | None) -> str:

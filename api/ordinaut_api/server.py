@@ -8,12 +8,16 @@ wait for a run are answered at once.
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Final
 
 import uvicorn
 
 from ordinaut import process
+from ordinaut.access.caller import Authority
+from ordinaut.computing import share_the_interpreter
+from ordinaut.errors import Invalid
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.store import ready
@@ -36,6 +40,7 @@ class _Server(uvicorn.Server):
 
 def main() -> None:
     """Run the api until SIGTERM or SIGINT."""
+    share_the_interpreter()
     process.start("api", ApiSettings, run)
 
 
@@ -43,7 +48,11 @@ async def run(configured: ApiSettings) -> None:
     """Serve until a signal comes."""
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO lines repeat ours
     readiness = Readiness(**{ready.NEED: "not connected yet"})
-    app = create_app(configured, readiness=readiness, stopping=lambda: server.should_exit)
+    try:
+        app = create_app(configured, readiness=readiness, stopping=lambda: server.should_exit)
+    except Invalid as invalid:  # in the access file, or in what says where the API server is
+        sys.stderr.write(f"{invalid}\n")
+        raise SystemExit(2) from None
     server = _Server(
         uvicorn.Config(
             app,
@@ -53,12 +62,22 @@ async def run(configured: ApiSettings) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            # Anybody can write these headers, so they count only from the proxies that the settings name.
+            proxy_headers=configured.forwarded_allow_ips is not None,
+            forwarded_allow_ips=configured.forwarded_allow_ips or "",
         )
     )
     async with process.running(
-        configured, readiness=readiness, host=configured.api_host, port=configured.api_port
+        configured,
+        readiness=readiness,
+        host=configured.api_host,
+        port=configured.api_port,
+        authentication=",".join(configured.authentication),
     ) as stopped:
-        log.warning("no authentication: whoever reaches the port may do everything, so only this machine can reach it")
+        if Authority.LOCAL in configured.authentication:
+            log.warning(
+                "no authentication: whoever reaches the port may do everything, so only this machine can reach it"
+            )
         serving = asyncio.create_task(server.serve())
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
 from ordinaut.resources.status import TaskPhase
 from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store.runs import Run, Step
 from ordinaut.store.status import DeclaredRow
-from ordinaut_api import objects, pages
+from ordinaut_api import answers, objects, pages
 from tests.unit.rows import QUIET_TASK
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -119,7 +120,20 @@ def test_the_condition_scheduled_says_why(change: dict[str, Any], reason: str) -
 
 def test_a_pipeline_is_ready_when_its_tools_are() -> None:
     spec = {"steps": [{"id": "a", "uses": "mail"}, {"id": "b", "uses": "std.log"}, {"id": "c", "uses": "odd"}]}
-    row = DeclaredRow("default", "p", "API", "u", 1, spec, None, NOW)
+    row = DeclaredRow(
+        namespace="default",
+        name="p",
+        origin="API",
+        uid="u",
+        generation=1,
+        version=1,
+        labels={},
+        annotations={},
+        spec=spec,
+        invalid=None,
+        created_at=NOW,
+        updated_at=NOW,
+    )
 
     def ready(tools: dict[tuple[str, str], str | None]) -> tuple[str, str]:
         (condition,) = objects.pipeline(row, tools=tools).status.conditions
@@ -135,3 +149,9 @@ def test_a_cursor_leads_back_to_its_place_only() -> None:
     cursor = pages.encode("default/tasks", "name")
     assert pages.decode(cursor, list_name="default/tasks", read=str) == "name"
     assert pages.decode(None, list_name="default/tasks", read=str) is None
+
+
+async def test_a_run_written_step_by_step_is_the_run_written_at_once() -> None:
+    rows = [replace(step(number, StepPhase.SUCCEEDED), output={"n": number, "none": None}) for number in range(3)]
+    view = objects.run(replace(RUN, output=[1]), steps=objects.steps(rows, run=RUN, planned=["s0", "s1", "s2"]))
+    assert orjson.loads(await answers.run_content(view)) == orjson.loads(answers.content(view))
