@@ -1,9 +1,9 @@
 """
-The shapes of what the API answers; they are the schemas in ``/openapi.json``.
+The shapes of what the API takes and answers; they are the schemas in ``/openapi.json``.
 
-Objects look like those of Kubernetes: ``apiVersion``, ``kind``, ``metadata``, ``spec``, ``status``. ``objects`` fills
-them from rows of the store. Nominal times are whole seconds, observed ones milliseconds, all in UTC with ``Z``.
-Fields without a value are left out.
+Objects look like those of Kubernetes: ``apiVersion``, ``kind``, ``metadata``, ``spec``, ``status``. The api fills them
+from rows of the store, the Python client reads them. Nominal times are whole seconds, observed ones milliseconds, all
+in UTC with ``Z``. Fields without a value are left out. What a request holds is a ``Part``, as strict as a manifest.
 """
 
 from datetime import UTC, datetime
@@ -12,7 +12,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
+from ordinaut.access.caller import Authority
 from ordinaut.resources.part import Part
+from ordinaut.resources.rules import exactly_one
+from ordinaut.resources.scalars import PositiveDuration
 from ordinaut.resources.status import TaskPhase
 from ordinaut.states import FireOutcome, Origin, RunPhase, SkipReason, StepPhase, Trigger
 
@@ -48,9 +51,14 @@ class Metadata(Shape):
     uid: str
     generation: int | None = None
     """Counts the changes of the spec."""
+    resource_version: str | None = None
+    """Changes with whatever a caller can write: spec, labels, annotations, pause and snooze, but never with the status.
+    The ETag of the object is ``"<uid>.<resourceVersion>"``."""
     creation_timestamp: Instant | None = None
     origin: Origin | None = None
     """Where a declared object comes from, and so who may edit it."""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
 
 
 class Condition(Shape):
@@ -75,13 +83,30 @@ class LastRun(Shape):
     reason: str | None = None
 
 
+class Pause(Shape):
+    """That a task is paused: its schedules do not fire until somebody resumes it."""
+
+    since: Instant
+    by: str
+    """Who asked for it."""
+
+
+class Snooze(Shape):
+    """That a task is snoozed: nothing of it starts before a time."""
+
+    until: Instant
+    by: str
+    """Who asked for it."""
+
+
 class TaskStatus(Shape):
     """What is known of a task."""
 
     observed_generation: int
     phase: TaskPhase
     conditions: list[Condition]
-    """Ready: everything that a run needs is there. Scheduled: the schedules will fire again."""
+    """Ready: everything that a run needs is there. Scheduled: the schedules will fire again. Authorized: whoever made
+    it through the API may still run it."""
     schedule: str | None = None
     """The schedules in a few words."""
     time_zone: str | None = None
@@ -93,6 +118,10 @@ class TaskStatus(Shape):
     active: int
     """Runs that are not final."""
     last_run: LastRun | None = None
+    pause: Pause | None = None
+    snooze: Snooze | None = None
+    creator: str | None = None
+    """Who must still be allowed to run the task when it fires: whoever declared it through the API."""
 
 
 class DeclaredStatus(Shape):
@@ -113,6 +142,8 @@ class RunSpec(Shape):
     params: Any
     revision: str
     """Digest of the pipeline that the run executes, whatever becomes of the pipeline meanwhile."""
+    retry_of: str | None = None
+    """The run that this one goes on from; only where the trigger is retry."""
 
 
 class StepView(Shape):
@@ -219,13 +250,134 @@ class RunRequest(Part):
     """Params of this run; each replaces the task's param of the same name."""
 
 
+class SnoozeRequest(Part):
+    """The body of a request to let a task rest for a while: until when, or for how long."""
+
+    rules = (exactly_one("until", "for"),)
+
+    until: str | None = Field(default=None, max_length=64, json_schema_extra={"format": "date-time"})
+    """The time before which nothing of the task starts, as RFC 3339 writes it; at most 366 days ahead."""
+    for_: PositiveDuration | None = Field(default=None, alias="for")
+    """How long from now, such as 2h; at most 366 days."""
+
+
+class BatchItem(Shape):
+    """What became of one manifest of a batch."""
+
+    name: str
+    uid: str
+    result: Literal["created", "replaced", "unchanged"]
+
+
+class BatchResult(Shape):
+    """What became of the manifests of a batch, in their order."""
+
+    items: list[BatchItem]
+
+
+class EventRequest(Part):
+    """An event to publish."""
+
+    type: str = Field(min_length=1, max_length=128)
+    """What happened, in lower-case words with dots between, such as mail.received."""
+    data: Any = None
+    """More about it, as JSON of at most 64 KiB."""
+    subject: str | None = Field(default=None, min_length=1, max_length=256)
+    """What it happened to."""
+    source: str | None = Field(default=None, min_length=1, max_length=256)
+    """Where it happened, as a URI reference; by default the caller."""
+
+
+class EventsRequest(Part):
+    """Several events to publish: all of them or none."""
+
+    items: list[EventRequest] = Field(min_length=1, max_length=100)
+
+
+class EventsAccepted(Shape):
+    """The ids of events that were accepted, in their order; they are on disk and will be delivered."""
+
+    ids: list[str]
+
+
+class CloudEvent(Shape):
+    """An event as CloudEvents 1.0 (JSON format) has it."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: str
+    subject: str | None = None
+    namespace: str | None = None
+    """Of a published event: where it was published, whatever its source says."""
+    publisher: str | None = None
+    """Of a published event: the name of whoever published it, whatever its source says."""
+    datacontenttype: str | None = None
+    data: Any = None
+
+
+class AuditEntry(Shape):
+    """One line of the audit trail: a change, or something that was not allowed."""
+
+    id: int
+    at: Instant
+    actor: str
+    """Who, as authority and user: ``kubernetes:system:serviceaccount:team-a:agent``."""
+    verb: str
+    object: str
+    """What it was about, as a path within the namespace: ``tasks/morning-briefing``."""
+    decision: Literal["Allowed", "Denied"]
+    request_id: str | None = None
+
+
+class Counts(Shape):
+    """Numbers of objects made through the API."""
+
+    tasks: int
+    pipelines: int
+    tools: int
+
+
+class Quota(Shape):
+    """How many objects the API takes in a namespace, and how many there are."""
+
+    limits: Counts
+    used: Counts
+
+
+class WhoAmI(Shape):
+    """The caller as the API knows it."""
+
+    id: str
+    """What the audit trail says: authority and user."""
+    authority: Authority
+    user: str
+    groups: list[str] = []
+
+
+class Error(Shape):
+    """One mistake in a request."""
+
+    detail: str
+    """The very text that kubectl and ``ordinaut validate`` show."""
+    pointer: str
+    """Where it is, as a JSON pointer (RFC 6901) into the body."""
+    field: str
+    """Where it is, as Kubernetes writes it; also the name of a header or of a parameter of the query."""
+    value: Any = None
+    message: str
+    remedy: str
+
+
 class ProblemShape(Shape):
     """Problem details of RFC 9457; ``errors`` has one entry per mistake in the request."""
 
     type: str
+    """What kind of problem it is; stable, for programs to decide by."""
     title: str
     status: int
     detail: str
     instance: str
     request_id: str
-    errors: list[dict[str, Any]] | None = None
+    errors: list[Error] | None = None

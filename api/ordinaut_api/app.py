@@ -7,31 +7,26 @@ stops.
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Match
 
-import ordinaut
 from ordinaut import shapes
+from ordinaut.access.caller import Authority
 from ordinaut.probes import Readiness
 from ordinaut.store import ready
 from ordinaut.store.pool import open_pool
-from ordinaut_api import backend, problems
-from ordinaut_api.gate import Gate
-from ordinaut_api.identity.gatekeeper import Open
-from ordinaut_api.routes import health, pipelines, runs, tasks, tools
+from ordinaut_api import backend
+from ordinaut_api.gate import CORS, Gate
+from ordinaut_api.identity import assembly, guard
+from ordinaut_api.identity.admission import Admission
+from ordinaut_api.openapi.document import document
+from ordinaut_api.routes import audit, events, health, pipelines, quota, runs, tasks, tools, whoami
 from ordinaut_api.settings import ApiSettings
-
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "What went wrong",
-        "content": {problems.MEDIA_TYPE: {"schema": shapes.ProblemShape.model_json_schema()}},
-    }
-}
 
 
 def create_app(
@@ -39,29 +34,45 @@ def create_app(
 ) -> FastAPI:
     """Return the application; ``stopping`` tells requests that wait for something to come to an end."""
     state = readiness or Readiness(**{ready.NEED: "not connected yet"})
+    local = Authority.LOCAL in settings.authentication
+    sources = assembly.Sources(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         url = settings.database_url.get_secret_value()
-        async with open_pool(url, application="api", size=settings.api_pool_size) as pool:
-            app.state.backend = backend.Backend(pool=pool, readiness=state, gatekeeper=Open(), stopping=stopping)
+        async with (
+            open_pool(url, application="api", size=settings.api_pool_size, by_key=True, planned_once=True) as pool,
+            assembly.gatekeeper(settings, sources, readiness=state) as gatekeeper,
+        ):
+            app.state.backend = backend.Backend(
+                pool=pool,
+                readiness=state,
+                gatekeeper=gatekeeper,
+                admission=Admission(0 if local else settings.rate_limit),
+                stopping=stopping,
+                limits=shapes.Counts(
+                    tasks=settings.api_max_tasks, pipelines=settings.api_max_pipelines, tools=settings.api_max_tools
+                ),
+                max_streams=settings.api_max_streams,
+            )
             async with backend.watched(app.state.backend):
                 yield
 
     app = FastAPI(
-        title="Ordinaut",
-        summary="Time, state and discipline for AI agents.",
-        version=ordinaut.__version__,
         lifespan=lifespan,
+        openapi_url=None,  # health serves it: making it takes a while
         docs_url=None,  # its page loads scripts from another site
         redoc_url=None,
         redirect_slashes=False,
-        responses=_ERRORS,
         exception_handlers={HTTPException: _explain, RequestValidationError: _pass_on},
     )
-    app.add_middleware(Gate)
-    for part in (health, tasks, pipelines, tools, runs):
+    app.add_middleware(Gate, local=local)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors_origins), **CORS)
+    for part in (health, whoami, tasks, pipelines, tools, runs, events, quota, audit):
         app.include_router(part.router)
+    guard.check(app.routes)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI's own guide does it
     return app
 
 

@@ -8,15 +8,18 @@ whoever has an answer has a durable one, and whoever sends the request again wit
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from ordinaut.errors import Conflict, FieldError, Invalid
+from ordinaut.access.rights import Right
+from ordinaut.errors import FieldError, Invalid
 from ordinaut.store import audit, idempotency
 from ordinaut.store.pool import Connection
+from ordinaut_api import answers
 from ordinaut_api.identity.guard import Call
+from ordinaut_api.problems import Problem, ProblemError
 
 KEY: Final = "Idempotency-Key"
 MAX_KEY: Final = 255
@@ -35,13 +38,23 @@ class Answer:
 
     def body(self) -> bytes:
         """Return the content as JSON; nothing for an answer without content."""
-        return b"" if self.content is None else self.content.model_dump_json(by_alias=True, exclude_none=True).encode()
+        return b"" if self.content is None else answers.content(self.content)
 
 
 Work = Callable[[Connection], Awaitable[Answer]]
 
 
-async def perform(call: Call, work: Work, *, object_: str, body: bytes = b"") -> Response:
+class RightMissing(Exception):
+    """Work that turned out to need one more right, which its caller does not hold."""
+
+    def __init__(self, right: Right) -> None:
+        super().__init__(str(right))
+        self.right = right
+
+
+async def perform(
+    call: Call, work: Work, *, object_: str, body: bytes = b"", detail: Mapping[str, Any] | None = None
+) -> Response:
     """
     Do ``work`` in a transaction and return its answer.
 
@@ -50,11 +63,26 @@ async def perform(call: Call, work: Work, *, object_: str, body: bytes = b"") ->
         work: changes the store as part of the transaction; what it raises undoes everything.
         object_: what is changed, as a path within the namespace (``tasks/morning-briefing``), for the audit trail.
         body: the raw body, which must be the same if the Idempotency-Key comes again.
+        detail: more for the audit trail.
 
     Raises:
-        Conflict: the key was used for another request.
+        ProblemError: the key was used for another request (409), or the caller lacks a right (403).
     """
     claim = _claim(call, body)
+    try:
+        return await _transact(call, work, object_=object_, claim=claim, detail=detail)
+    except RightMissing as missing:
+        refusal = missing.right
+    # After the transaction has been undone: the denial stays in the audit trail.
+    await call.backend.deny(call.caller, refusal, namespace=call.namespace, request=call.request)
+    raise ProblemError(
+        Problem(403, f"{call.caller.user} may not {refusal} in namespace {call.namespace}; ask for a role that can.")
+    )
+
+
+async def _transact(
+    call: Call, work: Work, *, object_: str, claim: idempotency.Claim | None, detail: Mapping[str, Any] | None
+) -> Response:
     async with call.backend.connection() as connection, connection.transaction():
         if claim and (earlier := await idempotency.claim(connection, claim)):
             return _again(earlier, claim)
@@ -68,6 +96,7 @@ async def perform(call: Call, work: Work, *, object_: str, body: bytes = b"") ->
             object_=object_,
             decision="Allowed",
             request_id=call.request.state.request_id,
+            detail=detail,
         )
         if claim:
             kept = idempotency.Answer(claim.digest, answer.status, dict(answer.headers), content)
@@ -76,9 +105,12 @@ async def perform(call: Call, work: Work, *, object_: str, body: bytes = b"") ->
 
 
 def _claim(call: Call, body: bytes) -> idempotency.Claim | None:
-    key = call.request.headers.get(KEY)
-    if key is None or call.request.method != "POST":
+    keys = call.request.headers.getlist(KEY)
+    if not keys or call.request.method != "POST":
         return None
+    key = keys[0]
+    if len(keys) > 1:
+        raise Invalid([FieldError(KEY, key, "there are several", "send one")])
     if not 0 < len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
         raise Invalid([FieldError(KEY, key, f"not 1 to {MAX_KEY} printable ASCII characters", "send a UUID")])
     url = call.request.url
@@ -88,9 +120,11 @@ def _claim(call: Call, body: bytes) -> idempotency.Claim | None:
 
 def _again(earlier: idempotency.Answer, claim: idempotency.Claim) -> Response:
     if earlier.digest != claim.digest:
-        raise Conflict(f"{KEY} {claim.key} was used for another request; send a new key with each new request.")
+        detail = f"{KEY} {claim.key} was used for another request; send a new key with each new request."
+        raise ProblemError(Problem(409, detail, slug="idempotency-conflict"))
     return _response(earlier.status, earlier.body, {**earlier.headers, REPLAYED: "true"})
 
 
 def _response(status: int, body: bytes, headers: Mapping[str, str]) -> Response:
-    return Response(body, status, dict(headers), media_type="application/json" if body else None)
+    fresh = {**answers.FRESH, **headers}
+    return Response(body, status, fresh, media_type="application/json" if body else None)

@@ -24,6 +24,7 @@ from ordinaut.states import (
     StepPhase,
     Trigger,
 )
+from ordinaut.store.audit import AuditRow
 from ordinaut.store.runs import Run as RunRow
 from ordinaut.store.runs import Step as StepRow
 from ordinaut.store.status import DeclaredRow, TaskRow
@@ -37,22 +38,12 @@ def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> shapes.
     """Return a task; ``upcoming`` are its next nominal times where they are wanted."""
     schedule, zone = standing.schedule_in_words(row)
     return shapes.Task(
-        metadata=shapes.Metadata(
-            namespace=row.namespace,
-            name=row.name,
-            uid=row.uid,
-            generation=row.generation,
-            creation_timestamp=row.anchor,
-            origin=Origin(row.origin),
-        ),
+        metadata=_metadata(row, created=row.anchor),
         spec=row.spec,
         status=shapes.TaskStatus(
             observed_generation=row.generation,
             phase=standing.task_phase(row),
-            conditions=[
-                _condition("Ready", standing.task_ready(row), generation=row.generation),
-                _condition("Scheduled", standing.task_scheduled(row), generation=row.generation),
-            ],
+            conditions=_task_conditions(row),
             schedule=schedule or None,
             time_zone=zone or None,
             next_schedule_time=row.next_fire_at,
@@ -61,8 +52,28 @@ def task(row: TaskRow, *, upcoming: Sequence[datetime] | None = None) -> shapes.
             last_successful_time=row.last_success_at,
             active=row.active,
             last_run=_last_run(row),
+            pause=_pause(row),
+            snooze=_snooze(row),
+            creator=row.creator,
         ),
     )
+
+
+def _task_conditions(row: TaskRow) -> list[shapes.Condition]:
+    found = standing.task_conditions(row)
+    return [_condition(type_, says, generation=row.generation) for type_, says in found.items()]
+
+
+def _pause(row: TaskRow) -> shapes.Pause | None:
+    if row.paused_at is None or row.paused_by is None:
+        return None
+    return shapes.Pause(since=row.paused_at, by=row.paused_by)
+
+
+def _snooze(row: TaskRow) -> shapes.Snooze | None:
+    if row.snoozed_until is None or row.snoozed_by is None:
+        return None
+    return shapes.Snooze(until=row.snoozed_until, by=row.snoozed_by)
 
 
 def _last_run(row: TaskRow) -> shapes.LastRun | None:
@@ -98,8 +109,20 @@ def tool_names(spec: Mapping[str, Any]) -> set[str]:
 
 
 def _declared_metadata(row: DeclaredRow) -> shapes.Metadata:
+    return _metadata(row, created=row.created_at)
+
+
+def _metadata(row: TaskRow | DeclaredRow, *, created: datetime) -> shapes.Metadata:
     return shapes.Metadata(
-        namespace=row.namespace, name=row.name, uid=row.uid, generation=row.generation, origin=Origin(row.origin)
+        namespace=row.namespace,
+        name=row.name,
+        uid=row.uid,
+        generation=row.generation,
+        resource_version=str(row.version),
+        creation_timestamp=created,
+        origin=Origin(row.origin),
+        labels=dict(row.labels) or None,
+        annotations=dict(row.annotations) or None,
     )
 
 
@@ -126,6 +149,20 @@ def fire(row: FireRow) -> shapes.Fire:
     )
 
 
+def audit_entry(row: AuditRow) -> shapes.AuditEntry:
+    """Return a line of the audit trail."""
+    decision: Literal["Allowed", "Denied"] = "Allowed" if row.decision == "Allowed" else "Denied"
+    return shapes.AuditEntry(
+        id=row.id,
+        at=row.at,
+        actor=row.actor,
+        verb=row.verb,
+        object=row.object,
+        decision=decision,
+        request_id=row.request_id,
+    )
+
+
 def listed_run(row: RunRow) -> shapes.Run:
     """Return a run as part of a list: without its output, of which a page may hold hundreds of large ones."""
     return run(replace(row, output=None))
@@ -147,6 +184,7 @@ def run(row: RunRow, *, steps: Sequence[shapes.StepView] | None = None) -> shape
             priority=row.priority,
             params=row.params,
             revision=row.revision,
+            retry_of=None if row.retry_of is None else str(row.retry_of),
         ),
         status=shapes.RunStatus(
             phase=RunPhase(row.phase),

@@ -23,35 +23,53 @@ from ordinaut.errors import MAX_SHOWN_VALUE, Conflict, FieldError, Invalid, Mist
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:ordinaut:problem:"
 
+MAX_ERRORS: Final = 100
+"""Mistakes that one answer lists; nobody mends more at a time."""
+
 RETRY_AFTER: Final = 2
 """Seconds after which a caller should ask again while PostgreSQL is away."""
 
-_SLUGS: Final = {
-    400: "malformed",
-    403: "forbidden",
-    404: "not-found",
-    405: "method-not-allowed",
-    409: "conflict",
-    413: "too-large",
-    415: "unsupported-media-type",
-    422: "invalid",
-    503: "unavailable",
+SLUGS: Final[Mapping[str, int]] = {
+    "malformed": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "quota-exceeded": 403,
+    "not-found": 404,
+    "method-not-allowed": 405,
+    "conflict": 409,
+    "idempotency-conflict": 409,
+    "precondition-failed": 412,
+    "too-large": 413,
+    "unsupported-media-type": 415,
+    "invalid": 422,
+    "rate-limited": 429,
+    "internal": 500,
+    "unavailable": 503,
 }
+"""Every kind of problem with its status; of two kinds with one status, the first is what the status alone says."""
+
+_BY_STATUS: Final = {status: slug for slug, status in [*SLUGS.items()][::-1]}
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An answer to a request that failed. ``detail`` is for people, ``errors`` holds one entry per mistake."""
+    """
+    An answer to a request that failed.
+
+    ``detail`` is for people, ``errors`` holds one entry per mistake, ``slug`` names the kind where the status does not.
+    """
 
     status: int
     detail: str
     errors: Sequence[FieldError] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    slug: str | None = None
 
     @property
     def type(self) -> str:
         """The URI that names this kind of problem."""
-        return TYPE_PREFIX + _SLUGS.get(self.status, "internal" if self.status >= 500 else "malformed")  # noqa: PLR2004
+        by_status = _BY_STATUS.get(self.status, "internal" if self.status >= 500 else "malformed")  # noqa: PLR2004
+        return TYPE_PREFIX + (self.slug or by_status)
 
     def response(self, *, instance: str, request_id: str) -> Response:
         """Return the problem as a response to the request for the path ``instance``."""
@@ -64,7 +82,7 @@ class Problem:
             "requestId": request_id,
         }
         if self.errors:
-            body["errors"] = [_error(one) for one in self.errors]
+            body["errors"] = [_error(one) for one in self.errors[:MAX_ERRORS]]
         return Response(orjson.dumps(body), self.status, dict(self.headers), MEDIA_TYPE)
 
 
@@ -147,6 +165,7 @@ def _of_pydantic(detail: Mapping[str, Any]) -> FieldError:
     """Return a mistake in a path or query parameter."""
     name = ".".join(str(part) for part in detail["loc"][1:])
     if detail["type"] == "extra_forbidden":
-        return FieldError(name, detail["input"], "unknown parameter", "leave it out", Mistake.UNKNOWN)
+        # Without the value, which may be a token that somebody sent in the wrong place.
+        return FieldError(name, None, "unknown parameter", "leave it out", Mistake.UNKNOWN)
     context = detail.get("ctx", {})
     return FieldError(name, detail["input"], detail["msg"], str(context.get("remedy", "")))

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ordinaut import shapes
 from ordinaut.states import Origin
 from ordinaut.store.pool import Pool
 from tests.declaring import declare, manifest, pipeline, run_now, task, tool
@@ -217,10 +218,10 @@ async def test_changes_leave_an_audit_trail_and_reads_and_refusals_do_not(api: h
     await api.delete(f"{TASKS}/audited")
     await api.delete(f"{TASKS}/audited")
     assert await audit(pool) == [
-        ("local", "put", "default", "tasks/audited"),
-        ("local", "run", "default", "tasks/audited"),
-        ("local", "cancel", "default", f"runs/{run}"),
-        ("local", "delete", "default", "tasks/audited"),
+        ("local:local", "update", "default", "tasks/audited"),
+        ("local:local", "run", "default", "tasks/audited"),
+        ("local:local", "cancel", "default", f"runs/{run}"),
+        ("local:local", "delete", "default", "tasks/audited"),
     ]
 
 

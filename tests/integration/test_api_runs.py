@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ordinaut import shapes
 from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store import work
 from ordinaut.store.pool import Pool

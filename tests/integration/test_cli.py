@@ -3,8 +3,10 @@
 import asyncio
 import json
 import re
+import shlex
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +39,24 @@ def declare_from_elsewhere(database: str, document: dict[str, Any]) -> None:
 class Cli:
     """The command line, told where the API is by its environment."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str | None, **environment: str) -> None:
+        self.environment = environment | ({"ORDINAUT_API_URL": url} if url else {})
 
-    def __call__(self, *arguments: str | Path) -> Result:
-        return CliRunner(env={"ORDINAUT_API_URL": self.url}).invoke(app, [str(one) for one in arguments])
+    def __call__(self, *arguments: str | Path, given: str | None = None) -> Result:
+        return CliRunner(env=self.environment).invoke(app, [str(one) for one in arguments], input=given)
 
     def json(self, *arguments: str | Path) -> Any:
         result = self(*arguments, "-o", "json")
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
+
+
+@pytest.fixture(autouse=True)
+def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command line finds its contexts; there are none yet."""
+    file = tmp_path / "config" / "config.yaml"
+    monkeypatch.setenv("ORDINAUT_CONFIG", str(file))
+    return file
 
 
 @pytest.fixture
@@ -63,7 +73,8 @@ def cli(started: Processes) -> Cli:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tmp_path = tmp_path_factory.mktemp("files")
     documents = [
         task(
             "hello", pipelineRef={"name": "hello"}, schedules=[{"cron": "30 8 * * 1-5", "timeZone": "Europe/Chisinau"}]
@@ -133,7 +144,8 @@ def test_what_does_not_exist_is_a_failure_of_one_line(cli: Cli) -> None:
     ):
         result = cli(*arguments)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == "Task default/nobody does not exist.\n"
+        (line,) = result.stderr.splitlines()
+        assert "Task default/nobody" in line
     assert cli("get", "task", "../runs").exit_code != 0
     assert cli("cancel", "nonsense").exit_code == 2
 
@@ -194,6 +206,165 @@ def test_preview_and_ledger_of_a_task(cli: Cli, files: Path) -> None:
 def test_lists_of_many_pages_are_read_to_the_end(cli: Cli, database: str) -> None:
     declare_at(database, *(task(f"task-{number:03}", HELLO) for number in range(501)))
     assert len(cli.json("get", "tasks")["items"]) == 501
+
+
+def test_a_task_rests_and_goes_on(cli: Cli, files: Path) -> None:
+    cli("apply", "-f", files)
+    assert cli("pause", "hello").stdout == "task hello paused\n"
+    assert cli.json("get", "task", "hello")["status"]["phase"] == "Paused"
+    assert re.search(r"^Paused +since \S+ by local$", cli("describe", "task", "hello").stdout, re.MULTILINE)
+    assert re.fullmatch(r"task hello resumed; next run in \S+\n", cli("resume", "hello").stdout)
+    assert re.fullmatch(r"task hello snoozed until \S+\n", cli("snooze", "hello", "--for", "2h").stdout)
+    assert cli("snooze", "hello", "--until", "2000-01-01T00:00:00Z").exit_code == 2
+    for arguments in ([], ["--for", "2h", "--until", "2099-01-01T00:00:00Z"]):
+        assert cli("snooze", "hello", *arguments).exit_code == 2
+
+
+def test_objects_are_deleted_by_name_and_by_file(cli: Cli, files: Path) -> None:
+    cli("apply", "-f", files)
+    assert cli("delete", "task", "hello").stdout == "Task default/hello deleted\n"
+    gone = cli("delete", "task", "hello")
+    assert (gone.exit_code, gone.stdout) == (1, "")
+    assert cli("delete", "task", "hello", "--ignore-not-found").stdout == "Task default/hello not found\n"
+    assert cli("delete", "-f", files, "--ignore-not-found").stdout.splitlines() == [
+        "Task default/hello not found",
+        "Pipeline default/hello deleted",
+        "Tool default/calendar deleted",
+    ]
+    assert cli.json("get", "pipelines") == cli.json("get", "tools") == {"items": []}
+    for arguments in ([], ["task"], ["runs", "x"], ["task", "x", "-f", str(files)], ["task", ".."]):
+        assert cli("delete", *arguments).exit_code == 2
+
+
+def test_a_run_is_waited_for_and_tried_again(cli: Cli, database: str, started: Processes) -> None:
+    declare_at(database, task("unlucky", HELLO, FAIL))
+    run = cli.json("run", "unlucky")["metadata"]["name"]
+    late = cli("wait", run, "--timeout", "0.2s")
+    assert (late.exit_code, late.stderr) == (1, f"run {run} is not over after 0.2s; it goes on\n")
+    assert cli("wait", run, "--timeout", "soon").exit_code == 2
+    assert cli("retry", run).exit_code == 1
+    started.start("worker")
+    over = cli("wait", run, "--follow")
+    assert over.exit_code == 1
+    assert [line.split()[1] for line in over.stdout.splitlines()] == ["greet", "break"]
+    again = cli("retry", run).stdout.split()[1]
+    quiet = cli("wait", again)
+    assert (quiet.exit_code, quiet.stdout) == (1, "")
+    assert quiet.stderr.startswith(f"run {again} Failed: ")
+    assert run in cli("describe", "run", again).stdout
+    assert json.loads(cli("wait", again, "-o", "json").stdout)["status"]["phase"] == "Failed"
+
+
+def test_what_happened_can_be_published_and_read(cli: Cli, files: Path) -> None:
+    cli("apply", "-f", files)
+    assert re.fullmatch(
+        r"event \S+ accepted\n",
+        cli("publish", "mail.received", "--data", '{"from": "Ana"}', "--subject", "inbox").stdout,
+    )
+    assert cli("publish", "mail.received", "--data", "-", given="[1, 2]").exit_code == 0
+    assert cli("publish", "mail.received", "--data", "Ana").exit_code == 2
+    assert cli("publish", "No Type").exit_code == 2
+    assert cli("events", "--type", "of.nothing").stderr == "no events\n"
+    audited = cli("audit", "--verb", "create").stdout.splitlines()
+    assert audited[0].split() == ["AT", "ACTOR", "VERB", "OBJECT", "DECISION", "REQUEST"]
+    assert audited[1].split()[-4:-1] == ["create", "events", "Allowed"]
+    assert cli("whoami").stdout == "local:local\n"
+    assert re.search(r"^tasks +1 +\d+$", cli("quota").stdout, re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """An api that asks for tokens, and the tokens of a viewer and an editor in the namespace team-a."""
+
+    url: str
+    viewer: str
+    editor: str
+
+
+@pytest.fixture
+def guarded(started: Processes, tmp_path: Path) -> Guarded:
+    made = [json.loads(cli_token(role)) for role in ("viewer", "editor")]
+    file = tmp_path / "access.yaml"
+    file.write_text(yaml.safe_dump({"tokens": [one["entry"] for one in made]}))
+    port = free_port()
+    started.start("api", api_port=port, authentication="tokens", access_file=file)
+    return Guarded(f"http://127.0.0.1:{port}", *(one["token"] for one in made))
+
+
+def cli_token(role: str) -> str:
+    return CliRunner().invoke(app, ["token", f"the-{role}", "--role", role, "-n", "team-a", "-o", "json"]).stdout
+
+
+def test_login_keeps_what_lets_one_in(guarded: Guarded, config_file: Path) -> None:
+    cli = Cli(None)
+    in_by = cli("login", guarded.url, "-n", "team-a", "--name", "here", given=f"{guarded.editor}\n")
+    assert in_by.exit_code == 0, in_by.output
+    assert in_by.stdout == f"logged in to {guarded.url} as tokens:the-editor; the current context is here\n"
+    assert cli("whoami").stdout == "tokens:the-editor\n"
+    assert cli("get", "tasks").exit_code == 0
+    stored = config_file.parent / "tokens" / "here"
+    assert stored.read_text().strip() == guarded.editor
+    assert (stored.stat().st_mode & 0o777, config_file.stat().st_mode & 0o777) == (0o600, 0o600)
+    assert guarded.editor not in config_file.read_text()
+
+    (config_file.parent / "viewer").write_text(guarded.viewer)
+    file = cli("login", guarded.url, "-n", "team-a", "--name", "file", "--token-file", config_file.parent / "viewer")
+    assert file.exit_code == 0, file.output
+    command = shlex.join(["cat", str(config_file.parent / "viewer")])
+    run = cli("login", guarded.url, "-n", "team-a", "--name", "command", "--token-command", command)
+    assert run.exit_code == 0, run.output
+    assert cli("whoami").stdout == cli("whoami", "--context", "file").stdout == "tokens:the-viewer\n"
+    assert cli("whoami", "--context", "here").stdout == "tokens:the-editor\n"
+    assert Cli(None, ORDINAUT_TOKEN=guarded.editor)("whoami").stdout == "tokens:the-editor\n"
+
+    assert cli("config", "delete-context", "here").exit_code == 0
+    assert not stored.exists()
+    assert (config_file.parent / "viewer").exists()
+
+
+def test_login_saves_nothing_that_does_not_let_one_in(guarded: Guarded, config_file: Path) -> None:
+    cli = Cli(None)
+    for given in ("ordt_wrong", "", "two words"):
+        refused = cli("login", guarded.url, given=given)
+        assert refused.exit_code != 0
+        assert refused.stdout == ""
+        assert "ordt_wrong" not in refused.stderr
+    assert not config_file.exists()
+    assert cli("login", guarded.url, "--kubernetes", "--token-file", "f").exit_code == 2
+    assert cli("login", "nonsense", given="").exit_code == 2
+
+
+def test_kubectl_makes_the_tokens_of_a_service_account(
+    guarded: Guarded, tmp_path: Path, config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(
+        '#!/bin/sh\n[ "$1" = config ] && echo kind-prod && exit\n'
+        f'echo "$@" >> {tmp_path}/asked\necho {guarded.editor}\n'
+    )
+    kubectl.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    result = Cli(None)("login", guarded.url, "-n", "team-a", "--kubernetes", "--service-account", "agent")
+    assert result.exit_code == 0, result.output
+    asked = (tmp_path / "asked").read_text()
+    assert asked == "create token agent --namespace team-a --audience ordinaut --context kind-prod\n"
+    assert guarded.editor not in config_file.read_text()
+
+
+def test_who_is_refused_learns_what_to_do(guarded: Guarded) -> None:
+    stranger = Cli(guarded.url)("get", "tasks", "-n", "team-a")
+    assert (stranger.exit_code, stranger.stdout) == (1, "")
+    assert f"ordinaut login {guarded.url}" in stranger.stderr
+    viewer = Cli(guarded.url, ORDINAUT_TOKEN=guarded.viewer)
+    assert viewer("get", "tasks", "-n", "team-a").exit_code == 0
+    for arguments, role in (
+        (["delete", "task", "hello"], "editor"),
+        (["audit"], "admin"),
+        (["run", "hello"], "editor"),
+    ):
+        refused = viewer(*arguments, "-n", "team-a")
+        assert refused.exit_code == 1
+        assert f"the role {role} has that right" in refused.stderr
 
 
 def test_migrate_applies_once(postgres_url: str) -> None:

@@ -4,6 +4,8 @@ Parameters that several routes take from the path and the query.
 Names are checked by the rule of the resources, so that nothing reaches a statement or a log that could not be a name.
 """
 
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -12,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from ordinaut.errors import FieldError, Invalid
 from ordinaut.resources.rules import pattern
 from ordinaut.resources.scalars import NAME_MESSAGE, NAME_PATTERN
 from ordinaut_api.pages import DEFAULT_LIMIT, MAX_LIMIT
@@ -40,9 +43,46 @@ def _run_id(value: str) -> UUID:
         raise PydanticCustomError("run_id", "not the id of a run", {"remedy": remedy}) from None
 
 
-Name = Annotated[str, AfterValidator(_name)]
+_INSTANT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_NOT_AN_INSTANT: Final = "not a date and time with its offset from UTC"
+_INSTANT_REMEDY: Final = "write it as RFC 3339 has it, such as 2026-03-01T09:00:00Z"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-NamespaceInPath = Annotated[Name, Path(description="The namespace, which is the tenant.")]
+
+def _read_instant(text: object) -> datetime:
+    """Return the instant that ``text`` names, in UTC; ``ValueError`` if it is none that can be worked with."""
+    if not isinstance(text, str) or not _INSTANT.fullmatch(text):
+        raise ValueError(_NOT_AN_INSTANT)
+    try:
+        found = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(_NOT_AN_INSTANT) from None
+    if found < _EPOCH:
+        raise ValueError(_NOT_AN_INSTANT)
+    return found
+
+
+def instant(text: str, *, field: str) -> datetime:
+    """Return the instant that ``text`` names, or raise `Invalid`."""
+    try:
+        return _read_instant(text)
+    except ValueError:
+        raise Invalid([FieldError(field, text, _NOT_AN_INSTANT, _INSTANT_REMEDY)]) from None
+
+
+def _instant(value: object) -> datetime:
+    try:
+        return _read_instant(value)
+    except ValueError:
+        context = {"remedy": _INSTANT_REMEDY}
+        raise PydanticCustomError("instant", _NOT_AN_INSTANT, context) from None
+
+
+Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": NAME_PATTERN, "maxLength": MAX_NAME})]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+
 NameInPath = Annotated[Name, Path(description="The object's name.")]
 RunInPath = Annotated[UUID, BeforeValidator(_run_id), Path(description="The run's id.")]
 

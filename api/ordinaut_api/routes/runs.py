@@ -1,32 +1,28 @@
-"""Runs: what happened, what is happening, and putting an end to it."""
+"""Runs: what happened, what is happening, and putting an end to it or trying again."""
 
-import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
 from ordinaut import shapes
-from ordinaut.declaration.running import cancel as cancel_run
-from ordinaut.errors import NotFound
+from ordinaut.declaration import running
 from ordinaut.states import FINAL_RUN_PHASES, RunPhase, Trigger
-from ordinaut.store import declared, runs
+from ordinaut.store import runs
 from ordinaut.store.pool import Connection
 from ordinaut.store.runs import Run
-from ordinaut_api import objects, pages
-from ordinaut_api.backend import Backend, UseBackend, UseConnection
+from ordinaut_api import answers, body, following, objects, pages
 from ordinaut_api.change import Answer, perform
 from ordinaut_api.identity.guard import Call, guard
-from ordinaut_api.routes.parameters import ListQuery, Name, NamespaceInPath, RunInPath
+from ordinaut_api.routes.parameters import Instant, ListQuery, Name, RunInPath
 from ordinaut_api.routes.parameters import Query as Parameters
 
 MAX_WAIT: Final = 60.0
 """Seconds that one request waits for a run; proxies give up on requests that take longer."""
-
-_POLL: Final = (0.1, 0.1, 0.2, 0.2, 0.5)
-"""Seconds between looks at a run that somebody waits for; the last one repeats."""
 
 router = APIRouter(prefix="/v1/namespaces/{namespace}/runs", tags=["runs"])
 
@@ -37,7 +33,13 @@ class RunQuery(ListQuery):
     task: Name | None = None
     """Runs of the task of this name, also of deleted ones."""
     phase: RunPhase | None = None
+    """Runs that stand there now."""
     trigger: Trigger | None = None
+    """Runs that were made by this."""
+    created_after: Instant | None = None
+    """Runs that were made at this time or later."""
+    created_before: Instant | None = None
+    """Runs that were made before this time."""
 
 
 class WaitQuery(Parameters):
@@ -47,82 +49,118 @@ class WaitQuery(Parameters):
     """Seconds."""
 
 
-@router.get("", dependencies=[guard("list", "runs")], response_model_exclude_none=True)
-async def list_(
-    namespace: NamespaceInPath, query: Annotated[RunQuery, Query()], connection: UseConnection
-) -> shapes.Page[shapes.Run]:
-    """List runs, newest first, without their steps and outputs."""
-    list_name = f"{namespace}/runs"
+@router.get("", operation_id="listRuns", summary="List runs", response_model=shapes.Page[shapes.Run])
+async def list_(query: Annotated[RunQuery, Query()], call: Annotated[Call, guard("list", "runs")]) -> Response:
+    """Newest first, without their steps and outputs."""
+    list_name = f"{call.namespace}/runs"
     before = pages.decode(query.cursor, list_name=list_name, read=UUID)
-    rows = await runs.list_(
-        connection,
-        namespace=namespace,
-        limit=query.limit + 1,
-        before=before,
-        task=query.task,
-        phase=query.phase,
-        trigger=query.trigger,
-    )
-    return pages.page(rows, limit=query.limit, list_name=list_name, position=lambda row: str(row.run_id)).show(
-        objects.listed_run
-    )
+    async with call.backend.connection() as connection:
+
+        async def read(count: int, last: Run | None) -> list[Run]:
+            return await runs.list_(
+                connection,
+                namespace=call.namespace,
+                limit=count,
+                before=last.run_id if last else before,
+                task=query.task,
+                phase=query.phase,
+                trigger=query.trigger,
+                created_after=query.created_after,
+                created_before=query.created_before,
+            )
+
+        rows, more = await pages.collect(read, limit=query.limit, weight=lambda row: row.params)
+    part = pages.part(rows, more=more, list_name=list_name, position=lambda row: str(row.run_id))
+    return await pages.answer(part, objects.listed_run)
 
 
-@router.get("/{run_id}", dependencies=[guard("get", "runs")], response_model_exclude_none=True)
-async def get(namespace: NamespaceInPath, run_id: RunInPath, connection: UseConnection) -> shapes.Run:
-    """Get a run with its steps."""
-    row = await _row(connection, namespace=namespace, run_id=run_id)
-    return await _with_steps(connection, row)
+@router.get("/{run_id}", operation_id="getRun", summary="Get a run with its steps", response_model=shapes.Run)
+async def get(run_id: RunInPath, call: Annotated[Call, guard("get", "runs")]) -> Response:
+    """Also the steps to come, as long as the run is not over."""
+    async with call.backend.connection() as connection:
+        found = await following.view_of(connection, namespace=call.namespace, run_id=run_id)
+    return await answers.run(found)
 
 
-@router.post("/{run_id}/cancel", status_code=202, response_model=shapes.Run, response_model_exclude_none=True)
-async def cancel(
-    namespace: NamespaceInPath, run_id: RunInPath, call: Annotated[Call, guard("create", "runs/cancel")]
-) -> Response:
-    """Cancel a run that is not over; what its worker still does is dropped."""
+@router.post(
+    "/{run_id}/cancel", operation_id="cancelRun", summary="Cancel a run", status_code=202, response_model=shapes.Run
+)
+async def cancel(run_id: RunInPath, call: Annotated[Call, guard("create", "runs/cancel")]) -> Response:
+    """Ends a run that is not over; what its worker still does is dropped."""
+    raw = await body.read_nothing(call.request)
 
     async def work(connection: Connection) -> Answer:
-        await cancel_run(connection, namespace=namespace, run_id=run_id)
-        return Answer(202, await _with_steps(connection, await _row(connection, namespace=namespace, run_id=run_id)))
+        with following.unknown_alike(call.namespace, run_id):
+            await running.cancel(connection, namespace=call.namespace, run_id=run_id)
+        return Answer(202, await following.view_of(connection, namespace=call.namespace, run_id=run_id))
 
-    return await perform(call, work, object_=f"runs/{run_id}", body=await call.request.body())
+    return await perform(call, work, object_=f"runs/{run_id}", body=raw)
 
 
-@router.get("/{run_id}/wait", dependencies=[guard("get", "runs")], response_model_exclude_none=True)
+@router.post(
+    "/{run_id}/retry",
+    operation_id="retryRun",
+    summary="Try a run again",
+    status_code=202,
+    response_model=shapes.Run,
+)
+async def retry(run_id: RunInPath, call: Annotated[Call, guard("create", "runs/retry")]) -> Response:
+    """
+    Makes a new run that goes on at the first step which did not succeed, with the same pipeline and params.
+
+    The old run stays as it is. `Location` leads to the new one.
+    """
+    raw = await body.read_nothing(call.request)
+
+    async def work(connection: Connection) -> Answer:
+        with following.unknown_alike(call.namespace, run_id):
+            made = await running.retry(connection, namespace=call.namespace, run_id=run_id)
+        location = f"/v1/namespaces/{call.namespace}/runs/{made}"
+        view = await following.view_of(connection, namespace=call.namespace, run_id=made)
+        return Answer(202, view, {"Location": location})
+
+    return await perform(call, work, object_=f"runs/{run_id}", body=raw)
+
+
+@router.get("/{run_id}/wait", operation_id="waitForRun", summary="Wait for a run", response_model=shapes.Run)
 async def wait(
-    namespace: NamespaceInPath, run_id: RunInPath, query: Annotated[WaitQuery, Query()], backend: UseBackend
-) -> shapes.Run:
-    """Answer with the run as soon as it is over, or as it is when the time is up."""
-    await _until_over(backend, namespace=namespace, run_id=run_id, timeout=query.timeout)
-    async with backend.connection() as connection:
-        return await _with_steps(connection, await _row(connection, namespace=namespace, run_id=run_id))
+    run_id: RunInPath, query: Annotated[WaitQuery, Query()], call: Annotated[Call, guard("get", "runs")]
+) -> Response:
+    """Answers with the run as soon as it is over, or as it is when the time is up."""
+    deadline = time.monotonic() + query.timeout
+    async for phase in following.phases(call.backend, namespace=call.namespace, run_id=run_id):
+        if phase in FINAL_RUN_PHASES or time.monotonic() >= deadline or call.backend.stopping():
+            break
+    async with call.backend.connection() as connection:
+        found = await following.view_of(connection, namespace=call.namespace, run_id=run_id)
+    return await answers.run(found)
 
 
-async def _until_over(backend: Backend, *, namespace: str, run_id: UUID, timeout: float) -> None:  # noqa: ASYNC109
-    deadline = time.monotonic() + timeout
-    looks = 0
-    while True:
-        # A connection is held for the look only: a thousand callers may wait at once.
-        async with backend.connection() as connection:
-            row = await _row(connection, namespace=namespace, run_id=run_id)
-        left = deadline - time.monotonic()
-        if RunPhase(row.phase) in FINAL_RUN_PHASES or left <= 0 or backend.stopping():
-            return
-        await asyncio.sleep(min(_POLL[min(looks, len(_POLL) - 1)], left))
-        looks += 1
+_GUARD: Final = guard("get", "runs")
 
 
-async def _row(connection: Connection, *, namespace: str, run_id: UUID) -> Run:
-    row = await runs.get(connection, namespace=namespace, run_id=run_id)
-    if row is None:
-        raise NotFound(f"Run {run_id} does not exist in namespace {namespace}.")
-    return row
+async def _followed(run_id: RunInPath, call: Annotated[Call, _GUARD]) -> AsyncIterator[None]:
+    """Refuse what can't be followed while it can still be refused: the answer begins before the first event."""
+    async with call.backend.connection() as connection:
+        if await runs.get(connection, namespace=call.namespace, run_id=run_id) is None:
+            raise following.unknown(call.namespace, run_id)
+    with following.place(call):
+        yield
 
 
-async def _with_steps(connection: Connection, row: Run) -> shapes.Run:
-    rows = await runs.steps(connection, run_id=row.run_id)
-    planned: list[str] = []
-    if RunPhase(row.phase) not in FINAL_RUN_PHASES:
-        body = await declared.revision_body(connection, bytes.fromhex(row.revision))
-        planned = objects.planned_steps(body) if body else []
-    return objects.run(row, steps=objects.steps(rows, run=row, planned=planned))
+@router.get(
+    "/{run_id}/events",
+    operation_id="followRun",
+    summary="Follow a run live",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(_followed)],
+)
+async def follow(run_id: RunInPath, call: Annotated[Call, _GUARD]) -> AsyncIterator[ServerSentEvent]:
+    """
+    Server-Sent Events: `run` with the run and its steps whenever they change, at last `end` with a reason.
+
+    The reason is `final` when the run is over, `reconnect` when the caller should come back, with `Last-Event-ID`
+    so that nothing is told twice.
+    """
+    async for event in following.events(call, run_id=run_id, seen=call.request.headers.get("last-event-id")):
+        yield event

@@ -1,33 +1,52 @@
-"""Tasks: declaring them, seeing when they run, their ledger, and running one now."""
+"""Tasks: declaring them, seeing when they run, running one now, and letting one rest."""
 
-import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ordinaut import shapes
-from ordinaut.declaration.nominal import upcoming
+from ordinaut.declaration import overlay
 from ordinaut.declaration.running import run_now
-from ordinaut.errors import Invalid, NotFound
-from ordinaut.resources.wording import field_errors
-from ordinaut.store import runs, status
+from ordinaut.errors import FieldError, Invalid
+from ordinaut.resources.duration import parse_duration
+from ordinaut.store import clock, runs, status
 from ordinaut.store.declared import Key
 from ordinaut.store.pool import Connection
 from ordinaut.store.status import TaskRow
-from ordinaut_api import body, manifests, objects, pages
-from ordinaut_api.backend import UseConnection
+from ordinaut_api import answers, batches, body, foresight, manifests, objects, pages
 from ordinaut_api.change import Answer, perform
 from ordinaut_api.identity.guard import Call, guard
-from ordinaut_api.routes.declared import manifest_body
-from ordinaut_api.routes.parameters import ListQuery, NameInPath, NamespaceInPath
+from ordinaut_api.preconditions import Preconditions, preconditions
+from ordinaut_api.routes.declared import Shelf, declared_router
+from ordinaut_api.routes.parameters import ListQuery, NameInPath, instant
 from ordinaut_api.routes.parameters import Query as Parameters
 
-UPCOMING = 5
+UPCOMING: Final = 5
 """Next times that a task shows, as in its status in Kubernetes."""
 
-router = APIRouter(prefix="/v1/namespaces/{namespace}/tasks", tags=["tasks"])
+
+async def _page(connection: Connection, namespace: str, limit: int, after: str | None) -> list[TaskRow]:
+    return await status.list_tasks(connection, namespace=namespace, limit=limit, after=after or "")
+
+
+async def _row(connection: Connection, key: Key) -> TaskRow | None:
+    return await status.task_named(connection, namespace=key.namespace, name=key.name)
+
+
+async def _show(_connection: Connection, _rows: Sequence[TaskRow]) -> Callable[[TaskRow], shapes.Task]:
+    return objects.task
+
+
+async def _read(_connection: Connection, row: TaskRow) -> shapes.Task:
+    return objects.task(row, upcoming=await foresight.next_times(row, count=UPCOMING))
+
+
+_SHELF: Final = Shelf("Task", shapes.Task, page=_page, row=_row, show=_show, read=_read)
+
+router: APIRouter = declared_router(_SHELF)
 
 
 class PreviewQuery(Parameters):
@@ -37,135 +56,126 @@ class PreviewQuery(Parameters):
     """Nominal times wanted."""
 
 
-async def _row(connection: Connection, *, namespace: str, name: str) -> TaskRow:
-    rows = await status.list_tasks(connection, namespace=namespace, limit=1, name=name)
-    if not rows:
-        raise NotFound(f"{Key('Task', namespace, name)} does not exist.")
-    return rows[0]
-
-
-async def _next_times(row: TaskRow, *, count: int) -> list[datetime]:
-    """Return the stored next time, which may be due this moment, and those after it."""
-    if row.next_fire_at is None:
-        return []
-    # Looking far ahead takes some milliseconds of CPU, which other requests need not wait for.
-    later = await asyncio.to_thread(upcoming, row.spec, anchor=row.anchor, after=row.next_fire_at, limit=count - 1)
-    return [row.next_fire_at, *later]
-
-
-async def _task(connection: Connection, *, namespace: str, name: str) -> shapes.Task:
-    row = await _row(connection, namespace=namespace, name=name)
-    return objects.task(row, upcoming=await _next_times(row, count=UPCOMING))
-
-
-@router.get("", dependencies=[guard("list", "tasks")], response_model_exclude_none=True)
-async def list_(
-    namespace: NamespaceInPath, query: Annotated[ListQuery, Query()], connection: UseConnection
-) -> shapes.Page[shapes.Task]:
-    """List tasks by name."""
-    name = f"{namespace}/tasks"
-    after = pages.decode(query.cursor, list_name=name, read=str)
-    rows = await status.list_tasks(connection, namespace=namespace, limit=query.limit + 1, after=after)
-    return pages.page(rows, limit=query.limit, list_name=name, position=lambda row: row.name).show(objects.task)
-
-
-@router.get("/{name}", dependencies=[guard("get", "tasks")], response_model_exclude_none=True)
-async def get(namespace: NamespaceInPath, name: NameInPath, connection: UseConnection) -> shapes.Task:
-    """Get a task with its next times."""
-    return await _task(connection, namespace=namespace, name=name)
-
-
-@router.put(
-    "/{name}",
-    response_model=shapes.Task,
-    response_model_exclude_none=True,
-    openapi_extra=manifest_body("Task"),
-    responses={201: {"model": shapes.Task, "description": "Created"}},
+@router.post(
+    ":batch",
+    operation_id="declareTasks",
+    summary="Create or replace up to 1,000 tasks, all or none",
+    response_model=shapes.BatchResult,
 )
-async def put(
-    namespace: NamespaceInPath, name: NameInPath, call: Annotated[Call, guard("update", "tasks")]
-) -> Response:
-    """Create or replace a task from its manifest."""
-    key = Key("Task", namespace, name)
-    found = await manifests.read(await body.read_object(call.request), key=key)
-
-    async def work(connection: Connection) -> Answer:
-        created = await manifests.put(connection, found)
-        return Answer(201 if created else 200, await _task(connection, namespace=namespace, name=name))
-
-    return await perform(call, work, object_=manifests.path(key))
+async def batch(call: Annotated[Call, guard("create", "tasks")]) -> Response:
+    """Every mistake is named with the place of its manifest, and then nothing has been changed."""
+    return await batches.declare(call)
 
 
-@router.delete("/{name}", status_code=204)
-async def delete(
-    namespace: NamespaceInPath, name: NameInPath, call: Annotated[Call, guard("delete", "tasks")]
-) -> Response:
-    """Delete a task and cancel its runs; its history stays."""
-    key = Key("Task", namespace, name)
-
-    async def work(connection: Connection) -> Answer:
-        await manifests.delete(connection, key=key)
-        return Answer(204)
-
-    return await perform(call, work, object_=manifests.path(key))
-
-
-@router.get("/{name}/fires", dependencies=[guard("get", "tasks")], response_model_exclude_none=True)
+@router.get(
+    "/{name}/fires",
+    operation_id="listFires",
+    summary="List what became of a task's nominal times",
+    response_model=shapes.Page[shapes.Fire],
+)
 async def fires(
-    namespace: NamespaceInPath, name: NameInPath, query: Annotated[ListQuery, Query()], connection: UseConnection
-) -> shapes.Page[shapes.Fire]:
-    """List the ledger, newest first: one line for each nominal time, run or skipped with the reason."""
-    await _row(connection, namespace=namespace, name=name)
-    list_name = f"{namespace}/tasks/{name}/fires"
+    name: NameInPath, query: Annotated[ListQuery, Query()], call: Annotated[Call, guard("get", "tasks")]
+) -> Response:
+    """The ledger, newest first: one line for each nominal time, run or skipped with the reason."""
+    list_name = f"{call.namespace}/tasks/{name}/fires"
     before = pages.decode(query.cursor, list_name=list_name, read=datetime.fromisoformat)
-    rows = await status.fires(connection, namespace=namespace, name=name, limit=query.limit + 1, before=before)
-    return pages.page(
-        rows,
-        limit=query.limit,
-        list_name=list_name,
-        position=lambda row: row.scheduled_at.isoformat(),
-    ).show(objects.fire)
+    async with call.backend.connection() as connection:
+        await _existing(connection, Key("Task", call.namespace, name))
+        rows = await status.fires(connection, namespace=call.namespace, name=name, limit=query.limit + 1, before=before)
+    part = pages.page(rows, limit=query.limit, list_name=list_name, position=lambda row: row.scheduled_at.isoformat())
+    return await pages.answer(part, objects.fire)
 
 
-@router.get("/{name}/preview", dependencies=[guard("get", "tasks")], response_model_exclude_none=True)
+@router.get(
+    "/{name}/preview",
+    operation_id="previewTask",
+    summary="Tell when a task will run next",
+    response_model=shapes.Preview,
+)
 async def preview(
-    namespace: NamespaceInPath, name: NameInPath, query: Annotated[PreviewQuery, Query()], connection: UseConnection
-) -> shapes.Preview:
-    """Tell the next nominal times."""
-    row = await _row(connection, namespace=namespace, name=name)
-    return shapes.Preview(items=await _next_times(row, count=query.count))
+    name: NameInPath, query: Annotated[PreviewQuery, Query()], call: Annotated[Call, guard("get", "tasks")]
+) -> Response:
+    """The next nominal times, none while the task is suspended or paused."""
+    async with call.backend.connection() as connection:
+        row = await _existing(connection, Key("Task", call.namespace, name))
+    return answers.answer(shapes.Preview(items=await foresight.next_times(row, count=query.count)))
 
 
 @router.post(
-    "/{name}/run",
-    status_code=202,
-    response_model=shapes.Run,
-    response_model_exclude_none=True,
-    openapi_extra={
-        "requestBody": {
-            "required": False,
-            "content": {"application/json": {"schema": shapes.RunRequest.model_json_schema()}},
-        }
-    },
+    "/{name}/run", operation_id="runTask", summary="Run a task now", status_code=202, response_model=shapes.Run
 )
-async def run(
-    namespace: NamespaceInPath, name: NameInPath, call: Annotated[Call, guard("create", "tasks/run")]
-) -> Response:
-    """Run a task now; `Location` leads to the run."""
-    wanted = _run_request(await body.read_object(call.request, required=False))
+async def run(name: NameInPath, call: Annotated[Call, guard("create", "tasks/run")]) -> Response:
+    """Whatever its schedules say. `Location` leads to the run."""
+    sent = await body.read(call.request, required=False)
+    wanted = body.parse(sent.document, shapes.RunRequest)
 
     async def work(connection: Connection) -> Answer:
-        run_id = await run_now(connection, namespace=namespace, name=name, params=wanted.params or None)
-        made = await runs.get(connection, namespace=namespace, run_id=run_id)
+        run_id = await run_now(connection, namespace=call.namespace, name=name, params=wanted.params or None)
+        made = await runs.get(connection, namespace=call.namespace, run_id=run_id)
         assert made is not None  # noqa: S101 - made in this transaction
-        location = {"Location": f"/v1/namespaces/{namespace}/runs/{run_id}"}
-        return Answer(202, objects.run(made), location)
+        return Answer(202, objects.run(made), {"Location": f"/v1/namespaces/{call.namespace}/runs/{run_id}"})
 
-    return await perform(call, work, object_=f"tasks/{name}", body=await call.request.body())
+    return await perform(call, work, object_=f"tasks/{name}", body=sent.raw)
 
 
-def _run_request(document: dict[str, Any]) -> shapes.RunRequest:
-    try:
-        return shapes.RunRequest.model_validate(document, by_alias=True, by_name=False)
-    except ValidationError as error:
-        raise Invalid(list(field_errors(error, model=shapes.RunRequest))) from None
+@router.post("/{name}/pause", operation_id="pauseTask", summary="Pause a task", response_model=shapes.Task)
+async def pause(name: NameInPath, call: Annotated[Call, guard("create", "tasks/pause")]) -> Response:
+    """Its schedules do not fire until somebody resumes it; it can still be run by hand. Pausing twice is fine."""
+
+    async def change(connection: Connection) -> None:
+        await overlay.pause(connection, namespace=call.namespace, name=name, by=call.caller.user)
+
+    return await _overlay(call, name, change, raw=await body.read_nothing(call.request))
+
+
+@router.post("/{name}/resume", operation_id="resumeTask", summary="Resume a task", response_model=shapes.Task)
+async def resume(name: NameInPath, call: Annotated[Call, guard("create", "tasks/resume")]) -> Response:
+    """Ends a pause and a snooze. What would have fired during a pause does not, unless `catchUp` is All."""
+
+    async def change(connection: Connection) -> None:
+        await overlay.resume(connection, namespace=call.namespace, name=name)
+
+    return await _overlay(call, name, change, raw=await body.read_nothing(call.request))
+
+
+@router.post("/{name}/snooze", operation_id="snoozeTask", summary="Snooze a task", response_model=shapes.Task)
+async def snooze(name: NameInPath, call: Annotated[Call, guard("create", "tasks/snooze")]) -> Response:
+    """Nothing of it starts before a time. What becomes due before then is decided at that time: the latest runs."""
+    sent = await body.read(call.request)
+    wanted = body.parse(sent.document, shapes.SnoozeRequest)
+
+    async def change(connection: Connection) -> None:
+        until = await _end_of(wanted, connection)
+        await overlay.snooze(connection, namespace=call.namespace, name=name, until=until, by=call.caller.user)
+
+    return await _overlay(call, name, change, raw=sent.raw)
+
+
+async def _end_of(wanted: shapes.SnoozeRequest, connection: Connection) -> datetime:
+    if wanted.until is not None:
+        return instant(wanted.until, field="until")
+    assert wanted.for_ is not None  # noqa: S101 - the model takes exactly one of the two
+    span = parse_duration(wanted.for_, field="for")
+    if span > overlay.MAX_SNOOZE:
+        message = f"longer than {overlay.MAX_SNOOZE.days} days"
+        raise Invalid([FieldError("for", wanted.for_, message, "pause the task, and resume it when it is time")])
+    return await clock.now(connection) + span
+
+
+async def _overlay(call: Call, name: str, change: Callable[[Connection], Awaitable[None]], *, raw: bytes) -> Response:
+    key = Key("Task", call.namespace, name)
+    wanted: Preconditions = preconditions(call.request.headers)
+
+    async def work(connection: Connection) -> Answer:
+        await manifests.owned(connection, key=key, wanted=wanted)
+        await change(connection)
+        return await _SHELF.shown(connection, key)
+
+    return await perform(call, work, object_=manifests.path(key), body=raw)
+
+
+async def _existing(connection: Connection, key: Key) -> TaskRow:
+    row = await _row(connection, key)
+    if row is None:
+        raise manifests.unknown(key)
+    return row

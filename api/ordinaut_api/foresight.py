@@ -1,0 +1,31 @@
+"""
+When a task runs next, without asking the schedules twice.
+
+Looking far ahead takes some milliseconds of CPU. A task's next times are the same until one of them has fired, so they
+are kept by what they follow from: the schedules, where they are anchored, and the stored next time.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import orjson
+from cachetools import LRUCache
+
+from ordinaut.computing import compute
+from ordinaut.declaration.nominal import upcoming
+from ordinaut.store.status import TaskRow
+
+_Known = tuple[bytes, datetime, datetime, int]
+
+_known: Final[LRUCache[_Known, list[datetime]]] = LRUCache(maxsize=4096)
+
+
+async def next_times(row: TaskRow, *, count: int) -> list[datetime]:
+    """Return the stored next time, which may be due this moment, and those after it."""
+    if row.next_fire_at is None:
+        return []
+    key = (orjson.dumps(row.spec.get("schedules")), row.anchor, row.next_fire_at, count)
+    if (found := _known.get(key)) is None:
+        later = await compute(upcoming, row.spec, anchor=row.anchor, after=row.next_fire_at, limit=count - 1)
+        found = _known[key] = [row.next_fire_at, *later]
+    return found

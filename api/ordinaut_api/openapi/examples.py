@@ -1,0 +1,252 @@
+"""
+Examples of what requests hold and what they are answered with; each passes the models, which a test checks.
+
+The times and ids are made up and fit together: one task, a run of it, and what was told about it.
+"""
+
+from typing import Any, Final
+
+Example = dict[str, Any]
+
+_API_VERSION: Final = "ordinaut.io/v1alpha1"
+_RUN: Final = "01a20673-2d1e-7360-8000-fa4fd7c21cf9"
+_RETRY: Final = "01a20681-9b30-7a11-8001-5c0e2f6d8a47"
+
+_TASK_SPEC: Final = {
+    "schedules": [{"cron": "30 8 * * 1-5", "timeZone": "Europe/Chisinau"}],
+    "pipelineRef": {"name": "morning-briefing"},
+    "params": {"city": "Chisinau"},
+}
+_PIPELINE_SPEC: Final = {
+    "steps": [
+        {"id": "weather", "uses": "weather.forecast", "with": {"city": "${params.city}"}},
+        {"id": "tell", "uses": "std.log", "with": {"message": "${steps.weather.summary}"}},
+    ]
+}
+_TOOL_SPEC: Final = {"http": {"url": "http://weather.tools/forecast"}, "timeout": "10s"}
+
+TASK_MANIFEST: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Task",
+    "metadata": {"name": "morning-briefing", "labels": {"team": "news"}},
+    "spec": _TASK_SPEC,
+}
+PIPELINE_MANIFEST: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Pipeline",
+    "metadata": {"name": "morning-briefing"},
+    "spec": _PIPELINE_SPEC,
+}
+TOOL_MANIFEST: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Tool",
+    "metadata": {"name": "weather.forecast"},
+    "spec": _TOOL_SPEC,
+}
+BATCH: Final[Example] = {"items": [TASK_MANIFEST]}
+
+TASK_PATCH: Final[Example] = {"metadata": {"labels": {"team": None}}, "spec": {"priority": 7}}
+PIPELINE_PATCH: Final[Example] = {"spec": {"output": "${steps.weather}"}}
+TOOL_PATCH: Final[Example] = {"spec": {"timeout": "20s"}}
+
+RUN_REQUEST: Final[Example] = {"params": {"city": "Iasi"}}
+SNOOZE_REQUEST: Final[Example] = {"for": "2h"}
+EVENT_REQUEST: Final[Example] = {"type": "mail.received", "subject": "inbox/7", "data": {"from": "ann"}}
+
+_READY: Final = {
+    "type": "Ready",
+    "status": "True",
+    "observedGeneration": 1,
+    "reason": "Resolved",
+    "message": "the pipeline and its tools are there",
+}
+
+
+def _metadata(name: str) -> Example:
+    return {
+        "namespace": "team-a",
+        "name": name,
+        "uid": "5b1f6c2e-8d0c-4f0e-9a4b-0f4f2b7f9a11",
+        "generation": 1,
+        "resourceVersion": "1",
+        "creationTimestamp": "2026-03-02T08:00:00.000Z",
+        "origin": "API",
+    }
+
+
+TASK: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Task",
+    "metadata": {**_metadata("morning-briefing"), "labels": {"team": "news"}},
+    "spec": _TASK_SPEC,
+    "status": {
+        "observedGeneration": 1,
+        "phase": "Scheduled",
+        "conditions": [
+            _READY,
+            {
+                "type": "Scheduled",
+                "status": "True",
+                "observedGeneration": 1,
+                "reason": "Scheduled",
+                "message": "the schedules will fire again",
+            },
+        ],
+        "schedule": "30 8 * * 1-5",
+        "timeZone": "Europe/Chisinau",
+        "nextScheduleTime": "2026-03-03T06:30:00Z",
+        "upcoming": ["2026-03-03T06:30:00Z", "2026-03-04T06:30:00Z"],
+        "active": 0,
+        "creator": "system:serviceaccount:team-a:agent",
+    },
+}
+PIPELINE: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Pipeline",
+    "metadata": _metadata("morning-briefing"),
+    "spec": _PIPELINE_SPEC,
+    "status": {"observedGeneration": 1, "conditions": [_READY]},
+}
+TOOL: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Tool",
+    "metadata": _metadata("weather.forecast"),
+    "spec": _TOOL_SPEC,
+    "status": {"observedGeneration": 1, "conditions": [_READY]},
+}
+RUN: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Run",
+    "metadata": {
+        "namespace": "team-a",
+        "name": _RUN,
+        "uid": _RUN,
+        "creationTimestamp": "2026-03-02T09:12:00.412Z",
+    },
+    "spec": {
+        "task": "morning-briefing",
+        "trigger": "manual",
+        "priority": 5,
+        "params": {"city": "Iasi"},
+        "revision": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    },
+    "status": {
+        "phase": "Running",
+        "attempt": 1,
+        "startTime": "2026-03-02T09:12:00.420Z",
+        "steps": [
+            {
+                "id": "weather",
+                "phase": "Succeeded",
+                "attempt": 1,
+                "startTime": "2026-03-02T09:12:00.421Z",
+                "completionTime": "2026-03-02T09:12:00.733Z",
+                "output": {"summary": "sunny"},
+            },
+            {"id": "tell", "phase": "Running", "attempt": 0},
+        ],
+    },
+}
+RETRY: Final[Example] = {
+    **RUN,
+    "metadata": {**RUN["metadata"], "name": _RETRY, "uid": _RETRY},
+    "spec": {**RUN["spec"], "trigger": "retry", "retryOf": _RUN},
+}
+LISTED_RUN: Final[Example] = {
+    **RUN,
+    "status": {name: value for name, value in RUN["status"].items() if name != "steps"},
+}
+BATCH_RESULT: Final[Example] = {
+    "items": [{"name": "morning-briefing", "uid": TASK["metadata"]["uid"], "result": "created"}]
+}
+FIRE: Final[Example] = {
+    "scheduledTime": "2026-03-02T06:30:00Z",
+    "outcome": "Fired",
+    "run": _RUN,
+    "decidedAt": "2026-03-02T06:30:00.004Z",
+}
+PREVIEW: Final[Example] = {"items": ["2026-03-03T06:30:00Z", "2026-03-04T06:30:00Z"]}
+EVENT: Final[Example] = {
+    "specversion": "1.0",
+    "id": "4711-0",
+    "source": "/agents/mailman",
+    "type": "mail.received",
+    "subject": "inbox/7",
+    "time": "2026-03-02T09:12:00.412Z",
+    "datacontenttype": "application/json",
+    "data": {"from": "ann"},
+}
+EVENTS_ACCEPTED: Final[Example] = {"ids": ["4711-0"]}
+QUOTA: Final[Example] = {
+    "limits": {"tasks": 10000, "pipelines": 1000, "tools": 1000},
+    "used": {"tasks": 12, "pipelines": 3, "tools": 4},
+}
+AUDIT_ENTRY: Final[Example] = {
+    "id": 42,
+    "at": "2026-03-02T09:12:00.412Z",
+    "actor": "kubernetes:system:serviceaccount:team-a:agent",
+    "verb": "run",
+    "object": "tasks/morning-briefing",
+    "decision": "Allowed",
+    "requestId": "9c0c8e8a6d0f4a6f8f3a5a5b6c7d8e9f",
+}
+WHO_AM_I: Final[Example] = {
+    "id": "kubernetes:system:serviceaccount:team-a:agent",
+    "authority": "kubernetes",
+    "user": "system:serviceaccount:team-a:agent",
+    "groups": ["system:serviceaccounts:team-a"],
+}
+HEALTH: Final[Example] = {"status": "alive"}
+
+STREAM: Final = (
+    'event: run\ndata: {"kind":"Run","status":{"phase":"Succeeded"}}\nid: 5feceb66ffc86f38\n\n'
+    'event: end\ndata: {"reason": "final"}\nid: 5feceb66ffc86f38\n\n'
+)
+
+
+def page(item: Example) -> Example:
+    """Return a page with one item and another page behind it."""
+    return {"items": [item], "nextCursor": "WyJ0ZWFtLWEvdGFza3MiLCJtb3JuaW5nLWJyaWVmaW5nIl0"}
+
+
+REQUESTS: Final[dict[str, Example]] = {
+    "createTask": TASK_MANIFEST,
+    "replaceTask": TASK_MANIFEST,
+    "patchTask": TASK_PATCH,
+    "declareTasks": BATCH,
+    "runTask": RUN_REQUEST,
+    "snoozeTask": SNOOZE_REQUEST,
+    "createPipeline": PIPELINE_MANIFEST,
+    "replacePipeline": PIPELINE_MANIFEST,
+    "patchPipeline": PIPELINE_PATCH,
+    "createTool": TOOL_MANIFEST,
+    "replaceTool": TOOL_MANIFEST,
+    "patchTool": TOOL_PATCH,
+    "publishEvents": EVENT_REQUEST,
+}
+"""Examples of request bodies, by operation."""
+
+ANSWERS: Final[dict[str, Example]] = {
+    "listTasks": page({**TASK, "status": {k: v for k, v in TASK["status"].items() if k != "upcoming"}}),
+    **dict.fromkeys(
+        ("getTask", "createTask", "replaceTask", "patchTask", "pauseTask", "resumeTask", "snoozeTask"), TASK
+    ),
+    "declareTasks": BATCH_RESULT,
+    "listFires": page(FIRE),
+    "previewTask": PREVIEW,
+    "runTask": LISTED_RUN,
+    "listPipelines": page(PIPELINE),
+    **dict.fromkeys(("getPipeline", "createPipeline", "replacePipeline", "patchPipeline"), PIPELINE),
+    "listTools": page(TOOL),
+    **dict.fromkeys(("getTool", "createTool", "replaceTool", "patchTool"), TOOL),
+    "listRuns": page(LISTED_RUN),
+    **dict.fromkeys(("getRun", "cancelRun", "waitForRun"), RUN),
+    "retryRun": RETRY,
+    "listEvents": page(EVENT),
+    "publishEvents": EVENTS_ACCEPTED,
+    "listAudit": page(AUDIT_ENTRY),
+    "getQuota": QUOTA,
+    "whoAmI": WHO_AM_I,
+    "getHealth": HEALTH,
+}
+"""Examples of answers, by operation."""
