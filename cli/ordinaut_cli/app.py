@@ -14,7 +14,22 @@ import typer
 from typer.core import TyperGroup
 
 from ordinaut_cli import render
-from ordinaut_cli.commands import apply, describe, get, migrate, run, schedule, validate, version
+from ordinaut_cli.commands import (
+    access,
+    apply,
+    config,
+    delete,
+    describe,
+    events,
+    get,
+    login,
+    migrate,
+    overlays,
+    run,
+    schedule,
+    validate,
+    version,
+)
 from ordinaut_cli.dev import command as dev
 from ordinaut_cli.errors import FAILED, CommandError
 
@@ -49,17 +64,31 @@ for command in (
     dev.dev,
     validate.validate,
     apply.apply,
+    delete.delete,
     get.get,
     describe.describe,
+    schedule.preview,
+    schedule.fires,
+    overlays.pause,
+    overlays.resume,
+    overlays.snooze,
     run.run,
     get.runs,
+    run.wait,
     run.cancel,
-    schedule.fires,
-    schedule.preview,
+    run.retry,
+    events.publish,
+    events.events,
+    events.audit,
+    access.whoami,
+    access.quota,
+    login.login,
+    access.token,
     migrate.migrate,
     version.version,
 ):
     app.command()(command)
+app.add_typer(config.group, name="config", help="Show and change the contexts that `ordinaut login` made.")
 
 
 def program_name(argument: str) -> str:

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_API = "http://127.0.0.1:8080"
-
 
 class OutputFormat(StrEnum):
     """How a command prints what it has found."""
@@ -17,13 +15,20 @@ class OutputFormat(StrEnum):
     YAML = "yaml"
 
 
+# The environment is read by `target`, which knows what counts more: a named context does.
 Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", envvar="ORDINAUT_NAMESPACE", help="Namespace of the objects.")
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of the objects.", show_default=False)
 ]
-Api = Annotated[str, typer.Option("--api", envvar="ORDINAUT_API_URL", metavar="URL", help="Where the API is.")]
+Api = Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the API is.", show_default=False)]
+InContext = Annotated[
+    str | None,
+    typer.Option("--context", metavar="NAME", help="Use this context of `ordinaut config`.", show_default=False),
+]
 Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="How to print.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show, the newest first.")]
 _FILES = typer.Option("--filename", "-f", metavar="FILE|DIR|-", help="Manifests: a file, a directory, or - for stdin.")
 Files = Annotated[list[str], _FILES]
 OptionalFiles = Annotated[list[str] | None, _FILES]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, resolve_path=True)]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The task's name.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]

@@ -4,12 +4,10 @@ Printing: tables for people, JSON and YAML for programs.
 Tables are plain columns as kubectl's, never cut. On a terminal phases have colours.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -30,6 +28,10 @@ STYLES: Final = {
     "Skipped": "dim",
     "Waiting": "yellow",
     "Suspended": "yellow",
+    "Paused": "yellow",
+    "Snoozed": "yellow",
+    "Allowed": "green",
+    "Denied": "red",
     "Cancelled": "yellow",
     "Failed": "red",
     "TimedOut": "red",
@@ -74,17 +76,14 @@ def dump(value: Any, output: OutputFormat) -> str:
     """Return a value as JSON or YAML, without a final line break."""
     if output is OutputFormat.JSON:
         return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    import yaml  # noqa: PLC0415 - slow to load, and seldom needed
+
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n")
 
 
 def compact(value: Any) -> str:
     """Return a value as JSON on one line."""
     return orjson.dumps(value).decode()
-
-
-def segment(name: str) -> str:
-    """Return a name as one segment of a path, whatever somebody typed."""
-    return quote(name, safe="")
 
 
 def show(value: Any, output: OutputFormat, *, as_table: Table | str) -> None:
@@ -95,3 +94,11 @@ def show(value: Any, output: OutputFormat, *, as_table: Table | str) -> None:
         print(as_table)
     else:
         console().print(as_table)
+
+
+def listed(items: list[Any], output: OutputFormat, *, none: str, table: Callable[[], Table]) -> None:
+    """Print a list; for people, an empty one is told in words on stderr."""
+    if items or output is not OutputFormat.TABLE:
+        show({"items": items}, output, as_table=table() if output is OutputFormat.TABLE else "")
+    else:
+        console(stderr=True).print(none, style="dim")

@@ -130,6 +130,52 @@ def steps(run: Object, *, now: datetime) -> Table:
     )  # fmt: skip
 
 
+def events(items: Iterable[Object], *, now: datetime) -> Table:
+    """Return the table of events."""
+    return render.table(
+        "TIME", "", "TYPE", "SUBJECT", "SOURCE", "DATA", "ID",
+        rows=[
+            (
+                event["time"],
+                times.distance(event["time"], now=now),
+                event["type"],
+                event.get("subject", "-"),
+                event["source"],
+                _short(event.get("data")),
+                event["id"],
+            )
+            for event in items
+        ],
+    )  # fmt: skip
+
+
+def audit(items: Iterable[Object], *, now: datetime) -> Table:
+    """Return the table of an audit trail."""
+    return render.table(
+        "AT", "", "ACTOR", "VERB", "OBJECT", "DECISION", "REQUEST",
+        rows=[
+            (
+                entry["at"],
+                times.distance(entry["at"], now=now),
+                entry["actor"],
+                entry["verb"],
+                entry["object"],
+                render.phase(entry["decision"]),
+                entry.get("requestId", "-"),
+            )
+            for entry in items
+        ],
+    )  # fmt: skip
+
+
+def quota(found: Object) -> Table:
+    """Return the table of a quota."""
+    used, limits = found["used"], found["limits"]
+    return render.table(
+        "OBJECTS", "USED", "LIMIT", rows=[(name, str(used[name]), str(limits[name])) for name in limits]
+    )
+
+
 MAX_RESULT: Final = 40
 """Characters of a result in a table; `-o json` has all of it."""
 

@@ -1,13 +1,16 @@
 """``ordinaut apply``: declare the objects in manifests through the API."""
 
-from ordinaut_cli import render
-from ordinaut_cli.options import DEFAULT_API, Api, Files, Namespace, Output, OutputFormat
+from typing import Any
+
+from ordinaut_cli import render, target
+from ordinaut_cli.options import Api, Files, InContext, Namespace, Output, OutputFormat
 
 
 def apply(
     filename: Files,
-    namespace: Namespace = "default",
-    api: Api = DEFAULT_API,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Create or replace the objects in manifests.
@@ -16,10 +19,13 @@ def apply(
     """
     from ordinaut_cli import applying  # noqa: PLC0415 - slow to load, and other commands need not wait for it
 
-    applied = []
-    for one in applying.apply(filename, namespace=namespace, api=api):
+    applied: list[Any] = []
+
+    def tell(one: applying.Applied) -> None:
         applied.append(one.object)
         if output is OutputFormat.TABLE:
             print(f"{one.title} {one.result}")
+
+    applying.apply(filename, target.choose(api=api, namespace=namespace, context=context), tell=tell)
     if output is not OutputFormat.TABLE:
         print(render.dump({"items": applied}, output))

@@ -2,15 +2,17 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from ordinaut_cli import render, times, views
-from ordinaut_cli.options import DEFAULT_API, Api, Namespace, Output, OutputFormat
-from ordinaut_cli.rest import Rest
+from ordinaut_cli import asking, render, target, times, views
+from ordinaut_cli.options import Api, InContext, Namespace, Output, OutputFormat
+
+if TYPE_CHECKING:
+    from ordinaut.client import Client
 
 RECENT = 5
 """Runs and nominal times of the past that a task shows."""
@@ -26,26 +28,30 @@ class Kind(StrEnum):
 def describe(
     kind: Annotated[Kind, typer.Argument(metavar="task|run", show_choices=False, help="What to describe.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The task's name, or the run's id.")],
-    namespace: Namespace = "default",
-    api: Api = DEFAULT_API,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Tell everything about one task or run."""
-    console, now = render.console(), times.now()
-    with Rest(api, namespace=namespace) as rest:
-        found = rest.get(f"{kind}s/{render.segment(name)}")
+
+    async def work(client: "Client") -> dict[str, Any]:
         if kind is Kind.RUN:
-            if output is OutputFormat.TABLE:
-                run(found, console=console, now=now)
-            else:
-                print(render.dump(found, output))
-            return
-        recent = list(rest.items("runs", limit=RECENT, task=name))
-        ledger = list(rest.items(f"tasks/{render.segment(name)}/fires", limit=RECENT))
-    if output is OutputFormat.TABLE:
-        task(found, runs=recent, fires=ledger, console=console, now=now)
+            return {"run": await client.runs.get(name)}
+        return {
+            "task": await client.tasks.get(name),
+            "runs": await asking.gathered(client.runs.list(task=name, limit=RECENT)),
+            "fires": await asking.gathered(client.tasks.fires(name, limit=RECENT)),
+        }
+
+    found = asking.ask(target.choose(api=api, namespace=namespace, context=context), work)
+    console, now = render.console(), times.now()
+    if output is not OutputFormat.TABLE:
+        print(render.dump(found.get("run", found), output))
+    elif kind is Kind.RUN:
+        run(found["run"], console=console, now=now)
     else:
-        print(render.dump({"task": found, "runs": recent, "fires": ledger}, output))
+        task(found["task"], runs=found["runs"], fires=found["fires"], console=console, now=now)
 
 
 def task(found: Any, *, runs: list[Any], fires: list[Any], console: Console, now: datetime) -> None:
@@ -59,6 +65,9 @@ def task(found: Any, *, runs: list[Any], fires: list[Any], console: Console, now
         ("Time zone", status.get("timeZone")),
         ("Pipeline", spec.get("pipelineRef", {}).get("name", "in the task itself")),
         ("Origin", metadata.get("origin")),
+        ("Made by", status.get("creator")),
+        ("Paused", _since(status.get("pause"))),
+        ("Snoozed", _until(status.get("snooze"))),
         ("Active runs", str(status["active"])),
         *((one["type"], _condition(one)) for one in status["conditions"]),
         *(("Next" if place == 0 else "", _moment(time, now)) for place, time in enumerate(status.get("upcoming", []))),
@@ -83,6 +92,7 @@ def run(found: Any, *, console: Console, now: datetime) -> None:
         ("Reason", status.get("reason")),
         ("Error", status.get("error")),
         ("Trigger", spec["trigger"]),
+        ("Retry of", spec.get("retryOf")),
         ("Scheduled", spec.get("scheduledTime")),
         ("Started", started),
         ("Duration", times.duration(started, ended, now=now) if started else None),
@@ -106,6 +116,14 @@ def _facts(console: Console, *facts: tuple[str, str | Text | None]) -> None:
 
 def _one_line(value: str | Text) -> Text:
     return value if isinstance(value, Text) else Text(render.visible(value))
+
+
+def _since(pause: Any) -> str | None:
+    return pause and f"since {pause['since']} by {pause['by']}"
+
+
+def _until(snooze: Any) -> str | None:
+    return snooze and f"until {snooze['until']} by {snooze['by']}"
 
 
 def _condition(condition: Any) -> Text:

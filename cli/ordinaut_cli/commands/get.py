@@ -1,14 +1,20 @@
 """``ordinaut get`` and ``ordinaut runs``: lists, and single objects by name."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ordinaut.states import RunPhase, Trigger
-from ordinaut_cli import render, times, views
-from ordinaut_cli.options import DEFAULT_API, Api, Limit, Namespace, Output, OutputFormat
-from ordinaut_cli.rest import Rest
+from ordinaut_cli import asking, render, target, times, views
+from ordinaut_cli.options import Api, InContext, Limit, Namespace, Output, OutputFormat
+
+if TYPE_CHECKING:
+    from ordinaut.client import Client
+
+
+MANY_RUNS = 100
+"""Runs that a list shows: there is no end to them."""
 
 
 class Collection(StrEnum):
@@ -37,37 +43,52 @@ def get(
         Collection, typer.Argument(metavar="tasks|pipelines|tools|runs", show_choices=False, help="What to get.")
     ],
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only the one of this name.")] = None,
-    namespace: Namespace = "default",
-    api: Api = DEFAULT_API,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """List tasks, pipelines, tools or runs, or show one."""
-    with Rest(api, namespace=namespace) as rest:
+    chosen, plural = target.choose(api=api, namespace=namespace, context=context), collection.plural
+
+    async def work(client: "Client") -> Any:
+        noun: Any = getattr(client, plural)
         if name is not None:
-            found = rest.get(f"{collection.plural}/{render.segment(name)}")
-            _show([found], found, collection.plural, output)
-        else:
-            items = list(rest.items(collection.plural, limit=100 if collection.plural == "runs" else None))
-            _show(items, {"items": items}, collection.plural, output)
+            return await noun.get(name)
+        return await asking.gathered(noun.list(limit=MANY_RUNS if plural == "runs" else None))
+
+    found = asking.ask(chosen, work)
+    if name is not None:
+        render.show(found, output, as_table=views.TABLES[plural]([found], now=times.now()))
+    else:
+        _list(found, plural, output)
 
 
 def runs(
     task: Annotated[str | None, typer.Option("--task", "-t", help="Only runs of this task.")] = None,
     phase: Annotated[RunPhase | None, typer.Option(help="Only runs in this phase.")] = None,
     trigger: Annotated[Trigger | None, typer.Option(help="Only runs that were made so.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only runs made at this time or later.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only runs made before this time.")] = None,
     limit: Limit = 20,
-    namespace: Namespace = "default",
-    api: Api = DEFAULT_API,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """List runs, the newest first."""
-    with Rest(api, namespace=namespace) as rest:
-        items = list(rest.items("runs", limit=limit, task=task, phase=phase, trigger=trigger))
-    _show(items, {"items": items}, "runs", output)
+    chosen = target.choose(api=api, namespace=namespace, context=context)
+    items = asking.ask(
+        chosen,
+        lambda client: asking.gathered(
+            client.runs.list(
+                task=task, phase=phase, trigger=trigger, created_after=since, created_before=until, limit=limit
+            )
+        ),
+    )
+    _list(items, "runs", output)
 
 
-def _show(items: list[Any], whole: Any, plural: str, output: OutputFormat) -> None:
-    if not items and output is OutputFormat.TABLE:
-        render.console(stderr=True).print(f"no {plural} in this namespace", style="dim")
-        return
-    render.show(whole, output, as_table=views.TABLES[plural](items, now=times.now()))
+def _list(items: list[Any], plural: str, output: OutputFormat) -> None:
+    none = f"no {plural} in this namespace"
+    render.listed(items, output, none=none, table=lambda: views.TABLES[plural](items, now=times.now()))

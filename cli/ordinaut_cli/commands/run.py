@@ -1,22 +1,22 @@
-"""``ordinaut run`` and ``ordinaut cancel``: start a run of a task, follow it, end it."""
+"""``ordinaut run``, ``wait``, ``cancel`` and ``retry``: start a run of a task, follow it, end it, try it again."""
 
-import time
+import asyncio
+import re
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from ordinaut.states import FINAL_RUN_PHASES, FINAL_STEP_PHASES, RunPhase, StepPhase
-from ordinaut_cli import render, times
+from ordinaut.states import FINAL_STEP_PHASES, RunPhase, StepPhase
+from ordinaut_cli import asking, render, target, times
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
-from ordinaut_cli.options import DEFAULT_API, Api, Namespace, Output, OutputFormat
-from ordinaut_cli.rest import Rest
+from ordinaut_cli.options import Api, InContext, Namespace, Output, OutputFormat, RunName, TaskName
 
-POLL: Final = 0.2
-"""Seconds between looks at a run that is followed."""
+if TYPE_CHECKING:
+    from ordinaut.client import Client
 
 MARKS: Final = {
     StepPhase.SUCCEEDED: "✓",
@@ -28,45 +28,92 @@ MARKS: Final = {
     StepPhase.UNKNOWN: "✗",
 }
 
+_TIME: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|)")
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
 
 def run(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="The task's name.")],
+    task: TaskName,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", metavar="K=V|K:=JSON", help="A param of this run: text, or JSON."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the run; status 0 only if it succeeds.")] = False,
-    namespace: Namespace = "default",
-    api: Api = DEFAULT_API,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Run a task now."""
     params = dict(parse_param(text) for text in param or ())
-    with Rest(api, namespace=namespace) as rest:
-        made = rest.post(f"tasks/{render.segment(task)}/run", {"params": params} if params else {})
-        name = made["metadata"]["name"]
-        if not wait:
-            render.show(made, output, as_table=f"run {name} created")
-            return
+    console = render.console()
+
+    async def work(client: "Client") -> Any:
+        made: Any = await client.tasks.run(task, params=params)
         if output is OutputFormat.TABLE:
-            print(f"run {name} created")
-        console = render.console()
-        over = follow(rest, name, tell=lambda step: None if output is not OutputFormat.TABLE else tell(console, step))
+            print(f"run {made['metadata']['name']} created")
+        return await over(client, made["metadata"]["name"], console=console, output=output) if wait else made
+
+    found = asking.ask(target.choose(api=api, namespace=namespace, context=context), work, waits=wait)
     if output is not OutputFormat.TABLE:
-        print(render.dump(over, output))
-    finish(over, quiet=output is not OutputFormat.TABLE)
+        print(render.dump(found, output))
+    if wait:
+        finish(found, quiet=output is not OutputFormat.TABLE)
+
+
+def wait(
+    run: RunName,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show each step as it ends.")] = False,
+    timeout: Annotated[str | None, typer.Option(metavar="TIME", help="Give up after this time, such as 10m.")] = None,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Wait until a run is over; status 0 only if it succeeds."""
+    seconds = None if timeout is None else parse_time(timeout)
+    console = render.console() if follow else None
+
+    async def work(client: "Client") -> Any:
+        async with asyncio.timeout(seconds):
+            return await over(client, run, console=console, output=output)
+
+    try:
+        found = asking.ask(target.choose(api=api, namespace=namespace, context=context), work, waits=True)
+    except TimeoutError:
+        raise CommandError(f"run {run} is not over after {timeout}; it goes on") from None
+    if output is not OutputFormat.TABLE:
+        print(render.dump(found, output))
+    finish(found, quiet=output is not OutputFormat.TABLE)
 
 
 def cancel(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")],
-    namespace: Namespace = "default",
-    api: Api = DEFAULT_API,
+    run: RunName,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Cancel a run that is not over."""
-    with Rest(api, namespace=namespace) as rest:
-        found = rest.post(f"runs/{render.segment(run)}/cancel")
+    chosen = target.choose(api=api, namespace=namespace, context=context)
+    found = asking.ask(chosen, lambda client: client.runs.cancel(run))
     render.show(found, output, as_table=f"run {run} {found['status']['phase']}")
+
+
+def retry(
+    run: RunName,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Try a run again that did not succeed.
+
+    A new run goes on at the first step without a result; the old one stays as it is.
+    """
+    chosen = target.choose(api=api, namespace=namespace, context=context)
+    found = asking.ask(chosen, lambda client: client.runs.retry(run))
+    render.show(found, output, as_table=f"run {found['metadata']['name']} created")
 
 
 def parse_param(text: str) -> tuple[str, Any]:
@@ -86,19 +133,37 @@ def parse_param(text: str) -> tuple[str, Any]:
         ) from None
 
 
-def follow(rest: Rest, name: str, *, tell: Callable[[Any], None]) -> dict[str, Any]:
-    """Wait until a run is over, telling of each result of a step once; return the run."""
+def parse_time(text: str) -> float:
+    """Read a length of time as people write it: ``90``, ``90s``, ``10m``, ``2h``; in seconds."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise CommandError(f"--timeout: {text}: not a length of time; write it like 90s or 10m", exit_code=WRONG_INPUT)
+    return float(found[1]) * _UNITS[found[2]]
+
+
+async def over(client: "Client", run: str, *, console: Console | None, output: OutputFormat) -> Any:
+    """Return a run when it is over; where there is a console for people, tell of its steps meanwhile."""
+    if console is None or output is not OutputFormat.TABLE:
+        return await client.runs.wait(run)
+    tell_new = news(tell=lambda step: tell(console, step))
+    found: Any = None
+    async for found in client.runs.follow(run):
+        tell_new(found)
+    return found
+
+
+def news(*, tell: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return what tells of each result of a step once, given the run again and again."""
     told: set[tuple[str, int, int]] = set()
-    while True:
-        found = rest.get(f"runs/{name}")
+
+    def look(found: Any) -> None:
         for step in found["status"].get("steps", []):
             key = (step["id"], step.get("index", 0), step["attempt"])
             if step["phase"] in FINAL_STEP_PHASES | {StepPhase.WAITING} and key not in told:
                 told.add(key)
                 tell(step)
-        if found["status"]["phase"] in FINAL_RUN_PHASES:
-            return found
-        time.sleep(POLL)
+
+    return look
 
 
 def tell(console: Console, step: Any) -> None:

@@ -6,37 +6,37 @@ from typing import Annotated, Any
 
 import typer
 
-from ordinaut_cli import render, times, views
+from ordinaut_cli import asking, render, target, times, views
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
-from ordinaut_cli.options import DEFAULT_API, Api, Limit, Namespace, OptionalFiles, Output, OutputFormat
-from ordinaut_cli.rest import Rest
+from ordinaut_cli.options import Api, InContext, Limit, Namespace, OptionalFiles, Output, OutputFormat, TaskName
 
 
 def fires(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="The task's name.")],
+    task: TaskName,
     limit: Limit = 20,
-    namespace: Namespace = "default",
-    api: Api = DEFAULT_API,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Show what became of a task's nominal times.
 
     Each has a run, or the reason why it was skipped.
     """
-    with Rest(api, namespace=namespace) as rest:
-        items = list(rest.items(f"tasks/{render.segment(task)}/fires", limit=limit))
-    if not items and output is OutputFormat.TABLE:
-        render.console(stderr=True).print("no nominal time has come yet", style="dim")
-        return
-    render.show({"items": items}, output, as_table=views.fires(items, now=times.now()))
+    items = asking.ask(
+        target.choose(api=api, namespace=namespace, context=context),
+        lambda client: asking.gathered(client.tasks.fires(task, limit=limit)),
+    )
+    render.listed(items, output, none="no nominal time has come yet", table=lambda: views.fires(items, now=times.now()))
 
 
 def preview(
     task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="The task's name.")] = None,
     filename: OptionalFiles = None,
     count: Annotated[int, typer.Option("--count", "-c", min=1, max=100, help="How many times to show.")] = 10,
-    namespace: Namespace = "default",
-    api: Api = DEFAULT_API,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Show when a task will run.
@@ -45,14 +45,15 @@ def preview(
     """
     if (task is None) != bool(filename):
         raise CommandError("name a TASK, or files with -f, but not both", exit_code=WRONG_INPUT)
+    chosen = target.choose(api=api, namespace=namespace, context=context)
     if task is not None:
-        with Rest(api, namespace=namespace) as rest:
-            found = rest.get(f"tasks/{render.segment(task)}/preview", count=count)["items"]
-        _show({task: found}, output, single=True)
+        name = task
+        found = asking.ask(chosen, lambda client: client.tasks.preview(name, count=count))
+        _show({task: found["items"]}, output, single=True)
     elif filename:
         from ordinaut_cli import foresight  # noqa: PLC0415 - slow to load, and other commands need not wait for it
 
-        _show(foresight.coming(filename, namespace=namespace, count=count), output, single=False)
+        _show(foresight.coming(filename, namespace=chosen.namespace, count=count), output, single=False)
 
 
 def _show(found: Mapping[str, list[str]], output: OutputFormat, *, single: bool) -> None:
@@ -67,4 +68,4 @@ def _show(found: Mapping[str, list[str]], output: OutputFormat, *, single: bool)
         if items:
             console.print(views.preview(items, now=times.now()))
         else:
-            print(f"{name} will not fire: it is suspended or has no times left", file=sys.stderr)
+            print(f"{name} will not fire: it is suspended, paused, or has no times left", file=sys.stderr)

@@ -21,7 +21,7 @@ from ordinaut.events.envelope import TYPE_PREFIX
 from ordinaut.states import RunPhase, StepPhase
 from ordinaut_cli import render, times
 from ordinaut_cli.commands.run import MARKS
-from ordinaut_cli.options import DEFAULT_API
+from ordinaut_cli.target import DEFAULT_API
 
 RUN_MARKS: Final = {
     RunPhase.SUCCEEDED: "✓",

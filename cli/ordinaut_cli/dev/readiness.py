@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import httpx
 
+from ordinaut.client import Client, NotFound
 from ordinaut_cli.dev.processes import Program
 from ordinaut_cli.dev.servers import last_lines
 from ordinaut_cli.errors import CommandError
-from ordinaut_cli.rest import RefusedError, Rest
 
 READY_TIMEOUT: Final = 60.0
 """Seconds until a process that is not ready ends the session with its reasons."""
@@ -19,7 +19,6 @@ RUNNABLE_TIMEOUT: Final = 10.0
 
 POLL: Final = 0.1
 _OK: Final = 200
-_NOT_FOUND: Final = 404
 
 
 async def until_ready(program: Program) -> None:
@@ -41,16 +40,15 @@ async def until_ready(program: Program) -> None:
     raise CommandError(f"{program.name} is not ready after {READY_TIMEOUT:g} s: {why}", *last_lines(program.log))
 
 
-async def until_runnable(rest: Rest, task: str) -> None:
+async def until_runnable(client: Client, task: str) -> None:
     """Return when a task exists and is ready; raises `CommandError` with the reason when that takes too long."""
     deadline = time.monotonic() + RUNNABLE_TIMEOUT
     why = "there is no manifest of it"
     while time.monotonic() < deadline:
         try:
-            found = await asyncio.to_thread(rest.get, f"tasks/{task}")
-        except RefusedError as failure:
-            if failure.status != _NOT_FOUND:
-                raise
+            found = await client.tasks.get(task)
+        except NotFound:
+            pass
         else:
             ready = _ready(found)
             if ready["status"] == "True":

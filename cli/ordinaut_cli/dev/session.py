@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ordinaut
-from ordinaut.states import FINAL_RUN_PHASES
-from ordinaut_cli import database, times
+from ordinaut_cli import asking, database, times
 from ordinaut_cli.commands import describe
 from ordinaut_cli.dev import folder, logs, servers
 from ordinaut_cli.dev.console import DevConsole
@@ -26,7 +25,7 @@ from ordinaut_cli.dev.processes import Supervisor, is_free
 from ordinaut_cli.dev.programs import Urls, programs
 from ordinaut_cli.dev.readiness import until_ready, until_runnable
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
-from ordinaut_cli.rest import Rest
+from ordinaut_cli.target import Target
 
 DRAIN: Final = 30.0
 """Seconds that workers have to finish their runs."""
@@ -36,9 +35,6 @@ STOP: Final = 10.0
 
 NEWS: Final = 3.0
 """Seconds that the end of a run may take from the database to the screen."""
-
-POLL: Final = 0.2
-"""Seconds between looks at the run that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +168,11 @@ class _Session:
         return None
 
     async def _run(self, task: str, tail: Tail) -> Any:
-        with Rest(self._api, namespace=self._options.namespace) as rest:
-            await until_runnable(rest, task)
-            made = await asyncio.to_thread(rest.post, f"tasks/{task}/run", {})
+        async with asking.connected(Target(self._api, self._options.namespace)) as client:
+            await until_runnable(client, task)
+            made: Any = await client.tasks.run(task)
             name = made["metadata"]["name"]
-            while made["status"]["phase"] not in FINAL_RUN_PHASES:
-                await asyncio.sleep(POLL)
-                made = await asyncio.to_thread(rest.get, f"runs/{name}")
+            made = await client.runs.wait(name)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(tail.ended(name), NEWS)
         return made

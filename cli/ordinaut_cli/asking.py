@@ -1,0 +1,127 @@
+"""
+Asking the API from a command: one client, for as long as the command works, and errors as lines for people.
+
+Commands are plain functions; what they want of the API they hand to :func:`ask` as a coroutine function. Answers are
+the JSON that the API sent, so what a newer API says is printed too. The client is slow to load and is loaded here only.
+"""
+
+import asyncio
+import contextlib
+import re
+import signal
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from ordinaut_cli.errors import FAILED, WRONG_INPUT, CommandError
+from ordinaut_cli.target import Target
+
+if TYPE_CHECKING:
+    from ordinaut.client import Client, ClientError
+
+_MISSING: Final = re.compile(r"may not (\w+) ([\w/]+)")
+
+
+def ask(target: Target, work: Callable[["Client"], Awaitable[Any]], *, waits: bool = False) -> Any:
+    """Return what ``work`` finds out from the API, ``waits`` if that may take long; ends the command when it fails."""
+
+    async def run() -> Any:
+        async with connected(target, blocking=not waits) as client:
+            return await work(client)
+
+    with contextlib.nullcontext() if waits else _interrupted_at_once():
+        return asyncio.run(run())
+
+
+@contextmanager
+def _interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C end a request that blocks; ``asyncio.run`` by itself would first wait for its end."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@asynccontextmanager
+async def connected(target: Target, *, blocking: bool = False) -> AsyncIterator["Client"]:
+    """Yield a client; its errors end the command. A ``blocking`` one is quicker to load."""
+    from ordinaut.client import Client, ClientError, Retries  # noqa: PLC0415 - slow to load
+    from ordinaut.client.blocking import BlockingTransport  # noqa: PLC0415 - as above
+    from ordinaut.client.reading import as_sent  # noqa: PLC0415 - as above
+
+    try:
+        client = Client(
+            target.api,
+            namespace=target.namespace,
+            token=target.token,
+            token_file=target.token_file,
+            token_command=target.token_command,
+            retries=Retries(limit=3, first=0.1),  # somebody is waiting, and will try again
+            read=as_sent,
+            transport=BlockingTransport(target.api) if blocking else None,
+        )
+    except ClientError as error:
+        raise failure(error, target) from None
+    except ValueError as error:
+        raise CommandError(f"--api: {error}", exit_code=WRONG_INPUT) from None
+    async with client:
+        try:
+            yield client
+        except ClientError as error:
+            raise failure(error, target) from None
+
+
+async def gathered(items: AsyncIterator[Any]) -> list[Any]:
+    """Return all items of a list of the API."""
+    return [item async for item in items]
+
+
+def failure(error: "ClientError", target: Target) -> CommandError:
+    """Return how a command ends because of an error of the client: what is wrong, and what to do about it."""
+    from ordinaut import client  # noqa: PLC0415 - loaded by whoever raised the error
+
+    lines, exit_code = [str(error)], FAILED
+    match error:
+        case client.Invalid():
+            lines = [str(one.get("detail", error.detail)) for one in error.errors] or lines
+            exit_code = WRONG_INPUT
+        case client.WrongName():
+            exit_code = WRONG_INPUT
+        case client.Unauthenticated():
+            lines = [f"the API at {target.api} does not know who you are: {error.detail}", _log_in(target)]
+        case client.TokenUnavailable():
+            lines.append(_log_in(target))
+        case client.Forbidden():
+            lines += _who_may(error.detail)
+        case client.Unreachable():
+            lines.append(
+                "start it with `ordinaut dev DIR`, or say where it is: --api, ORDINAUT_API_URL, `ordinaut login`"
+            )
+        case client.RateLimited() if error.retry_after is not None:
+            lines.append(f"try again in {error.retry_after:.0f} s")
+    return CommandError(*lines, exit_code=exit_code)
+
+
+def _log_in(target: Target) -> str:
+    return f"log in with `ordinaut login {target.api}`, or give a token with ORDINAUT_TOKEN_FILE"
+
+
+def _who_may(detail: str) -> list[str]:
+    """Return which role has the right that a refusal says is missing: the one that can do the least."""
+    from ordinaut.access.rights import ROLES, Right  # noqa: PLC0415 - only told in this case
+
+    found = _MISSING.search(detail)
+    if found is None:
+        return []
+    right = Right(found[1], found[2])
+    roles = sorted((len(rights), role) for role, rights in ROLES.items() if right in rights)
+    return [f"the role {roles[0][1]} has that right; ask whoever manages access for it"] if roles else []
