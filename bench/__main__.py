@@ -1,5 +1,5 @@
 """
-``python -m bench [runs] [lag] [sync] [clock]``: run benchmarks, all by default, and print a table for each.
+``python -m bench [runs] [lag] [sync] [clock] [api]``: run benchmarks, all by default, and print a table for each.
 
 Every one starts its own PostgreSQL (durable: fsync and synchronous_commit on) and Valkey, and Ordinaut's processes as
 a Deployment would. Wall-clock figures of a shared machine vary by half; CPU and WAL per run vary little.
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from bench import clock, lag, runs, sync
+from bench import api, clock, lag, runs, sync
 from bench.report import Report, machine
 
 BENCHMARKS: dict[str, Callable[[float], Coroutine[Any, Any, Report]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[float], Coroutine[Any, Any, Report]]] = {
     "lag": lag.measure,
     "sync": sync.measure,
     "clock": clock.measure,
+    "api": api.measure,
 }
 
 
