@@ -6,7 +6,7 @@ BIN := .venv/bin
 EXAMPLE := examples/morning-briefing
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench faults crds cluster lock clean
+.PHONY: help demo test lint bench faults crds openapi rbac cluster lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ faults: .venv/.dev ## Run the fault tests at their full length
 
 crds: .venv/.dev ## Write crds/ from ordinaut/resources
 	$(BIN)/python -m ordinaut.resources.crd --write crds
+
+openapi: .venv/.dev ## Write docs/openapi.json from the routes of the api
+	$(BIN)/python -m ordinaut_api.openapi.document --write docs/openapi.json
+
+rbac: .venv/.dev ## Write rbac/ from ordinaut/access
+	$(BIN)/python -m ordinaut.access.clusterroles --write rbac
 
 cluster: .venv/.dev ## Run a Kubernetes API server here, for trying things out with kubectl
 	$(BIN)/python -m tests.cluster

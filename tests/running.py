@@ -71,12 +71,18 @@ class Processes:
         self._started: list[Running] = []
 
     def start(self, module: str, *, wait: bool = True, **settings: object) -> Running:
-        """Start ``python -m ordinaut_<module>`` with settings such as ``lease_seconds=2``; wait until it is ready."""
+        """
+        Start ``python -m ordinaut_<module>`` with settings such as ``lease_seconds=2``; wait until it is ready.
+
+        A module with a dot in its name is a test's own and started as it is called.
+        """
         port = free_port()
         environment = self.environment | {f"ORDINAUT_{name.upper()}": str(value) for name, value in settings.items()}
         name = f"{module}-{len(self._started)}"
         pairs = [f"{key}={value}" for key, value in (environment | {"ORDINAUT_PROBE_PORT": str(port)}).items()]
-        process = self._group.start(name, ["env", *pairs, sys.executable, "-m", f"ordinaut_{module}"])
+        process = self._group.start(
+            name, ["env", *pairs, sys.executable, "-m", module if "." in module else f"ordinaut_{module}"]
+        )
         running = Running(name, process, port, self._group)
         self._started.append(running)
         if wait:
