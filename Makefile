@@ -6,7 +6,7 @@ BIN := .venv/bin
 EXAMPLE := examples/morning-briefing
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench faults crds openapi rbac cluster lock clean
+.PHONY: help demo test lint bench fuzz faults crds openapi rbac cluster lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ lint: .venv/.dev ## Check style, types and the layers
 
 bench: .venv/.dev ## Measure: prints figures, asserts nothing
 	$(BIN)/python -m bench
+
+fuzz: .venv/.dev ## Send the API 10,000 requests made from its description, others each time
+	ORDINAUT_TEST_FUZZ_CASES=10000 ORDINAUT_TEST_FUZZ_SEED=$${SEED:-$$(date +%s)} \
+		sh -xc '$(BIN)/pytest -n 2 -q tests/security/test_fuzz.py --timeout 3600'
 
 faults: .venv/.dev ## Run the fault tests at their full length
 	ORDINAUT_TEST_TIMED=1 ORDINAUT_TEST_OUTAGE_SECONDS=90 ORDINAUT_TEST_TASKS=10000 ORDINAUT_TEST_KILLS=100 \

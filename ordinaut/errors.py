@@ -34,13 +34,27 @@ class OrdinautError(Exception):
 
 def shown(value: object) -> str:
     """Return ``value`` as a message may repeat it: as JSON, escaped, at most ``MAX_SHOWN_VALUE`` characters."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = str(value)
-    # Cut first: what is not shown need not be escaped either.
-    text = _escaped(text[: MAX_SHOWN_VALUE + 1])
+    # Cut first: what is not shown need not be escaped, and a value may have megabytes.
+    text = _escaped(_beginning(value)[: MAX_SHOWN_VALUE + 1])
     return text if len(text) <= MAX_SHOWN_VALUE else text[: MAX_SHOWN_VALUE - 1] + "…"
+
+
+def _beginning(value: object) -> str:
+    """Return enough of ``value`` as JSON to be shown."""
+    if isinstance(value, str):
+        return json.dumps(value[: MAX_SHOWN_VALUE + 1], ensure_ascii=False)
+    text = ""
+    try:
+        for part in _ENCODER.iterencode(value):
+            text += part
+            if len(text) > MAX_SHOWN_VALUE:
+                break
+    except (TypeError, ValueError):
+        return str(value)
+    return text
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def _escaped(text: str) -> str:

@@ -380,4 +380,6 @@ class ProblemShape(Shape):
     detail: str
     instance: str
     request_id: str
+    right: str | None = None
+    """The right that the caller lacks, such as ``create tasks/run``."""
     errors: list[Error] | None = None

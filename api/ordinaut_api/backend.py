@@ -1,19 +1,19 @@
 """
 What the routes work with: the database, and whether it can be worked with.
 
-``app`` opens one :class:`Backend` for the life of the process; routes ask for it with the dependencies below.
+``app`` opens one :class:`Backend` for the life of the process; the guard hands it to the routes.
 """
 
 import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Final
 
 import psycopg
-from fastapi import Depends, Request
+from fastapi import Request
 
 from ordinaut import process
 from ordinaut.access.caller import Caller
@@ -55,11 +55,9 @@ class Backend:
     streams: Counter[str] = field(default_factory=Counter)
     """How many runs each caller follows live, by the caller's id."""
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
         """Lend a connection, or raise ``PoolTimeout`` soon."""
-        async with self.pool.connection(timeout=CONNECTION_TIMEOUT) as connection:
-            yield connection
+        return self.pool.connection(timeout=CONNECTION_TIMEOUT)
 
     async def deny(self, caller: Caller, right: Right, *, namespace: str, request: Request) -> None:
         """Note in the audit trail what a caller was not allowed to do, unless it has just been told of the same."""
@@ -78,13 +76,10 @@ class Backend:
                 )
 
 
-async def backend(request: Request) -> Backend:
-    """Return the backend of the application; a dependency, async since others are run in a thread."""
+def backend_of(request: Request) -> Backend:
+    """Return the backend of the application that a request came to."""
     found: Backend = request.app.state.backend
     return found
-
-
-UseBackend = Annotated[Backend, Depends(backend)]
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from ordinaut.store import audit, idempotency
 from ordinaut.store.pool import Connection
 from ordinaut_api import answers
 from ordinaut_api.identity.guard import Call
-from ordinaut_api.problems import Problem, ProblemError
+from ordinaut_api.problems import Problem, ProblemError, right_missing
 
 KEY: Final = "Idempotency-Key"
 MAX_KEY: Final = 255
@@ -75,9 +75,7 @@ async def perform(
         refusal = missing.right
     # After the transaction has been undone: the denial stays in the audit trail.
     await call.backend.deny(call.caller, refusal, namespace=call.namespace, request=call.request)
-    raise ProblemError(
-        Problem(403, f"{call.caller.user} may not {refusal} in namespace {call.namespace}; ask for a role that can.")
-    )
+    raise ProblemError(right_missing(call.caller.user, refusal, namespace=call.namespace))
 
 
 async def _transact(

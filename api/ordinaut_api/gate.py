@@ -10,16 +10,20 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from functools import cache
+from logging import DEBUG, INFO
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ordinaut.errors import FieldError
 from ordinaut.logging import get_logger
 from ordinaut.metrics import HTTP_DURATION, HTTP_REQUESTS
-from ordinaut_api.problems import INTERNAL, Problem, problem_of
+from ordinaut_api.problems import INTERNAL, Problem, invalid, problem_of
 from ordinaut_api.settings import is_loopback
 
 log = get_logger(__name__)
@@ -29,6 +33,13 @@ REQUEST_ID: Final = "x-request-id"
 _ACCEPTED_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SERVER_ERROR: Final = 500
+
+MAX_QUERY: Final = 4096
+"""Bytes; reading thousands of parameters, and naming each as a mistake, would keep the event loop from others."""
+
+_LONG_QUERY: Final = invalid(
+    [FieldError("query", None, f"longer than {MAX_QUERY} bytes", "leave out what is no parameter of this path")]
+)
 
 CORS: Final[Mapping[str, Any]] = {
     "allow_methods": ("GET", "POST", "PUT", "PATCH", "DELETE"),
@@ -70,7 +81,9 @@ class Gate:
         passage = _Passage(scope, send)
         with structlog.contextvars.bound_contextvars(request=passage.id):
             try:
-                if self._local and (strange := stranger(Headers(scope=scope))):
+                if len(scope["query_string"]) > MAX_QUERY:
+                    await passage.answer(_LONG_QUERY, receive)
+                elif self._local and (strange := stranger(Headers(scope=scope))):
                     await passage.answer(strange, receive)
                 else:
                     await self._app(scope, receive, passage.send)
@@ -117,13 +130,22 @@ class _Passage:
         route = getattr(self._scope.get("route"), "path", "none")
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         took = time.perf_counter() - self._started
-        HTTP_REQUESTS.labels(route, method, str(self._status or _SERVER_ERROR)).inc()
-        HTTP_DURATION.labels(route).observe(took)
-        level = log.debug if method in {"GET", "HEAD"} and self._status < _SERVER_ERROR else log.info
+        requests, duration = _meters(route, method, self._status or _SERVER_ERROR)
+        requests.inc()
+        duration.observe(took)
+        level = DEBUG if method in {"GET", "HEAD"} and self._status < _SERVER_ERROR else INFO
+        if not log.is_enabled_for(level):
+            return
         said = {"method": method, "path": self._scope["path"], "status": self._status, "ms": round(took * 1000, 1)}
         if caller := self._state.get("caller"):
             said["caller"] = caller
-        level("request", **said)
+        log.log(level, "request", **said)
+
+
+@cache
+def _meters(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the metrics of a kind of request; there are as many as routes, methods and statuses."""
+    return HTTP_REQUESTS.labels(route, method, str(status)), HTTP_DURATION.labels(route)
 
 
 def request_id(given: str | None) -> str:

@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from ordinaut.access.rights import Right
 from ordinaut.errors import MAX_SHOWN_VALUE, Conflict, FieldError, Invalid, Mistake, NotFound, StoreUnready
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -56,7 +57,8 @@ class Problem:
     """
     An answer to a request that failed.
 
-    ``detail`` is for people, ``errors`` holds one entry per mistake, ``slug`` names the kind where the status does not.
+    ``detail`` is for people, ``errors`` holds one entry per mistake, ``slug`` names the kind where the status does not,
+    ``right`` is the one that the caller lacks.
     """
 
     status: int
@@ -64,6 +66,7 @@ class Problem:
     errors: Sequence[FieldError] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     slug: str | None = None
+    right: str | None = None
 
     @property
     def type(self) -> str:
@@ -81,6 +84,8 @@ class Problem:
             "instance": instance,
             "requestId": request_id,
         }
+        if self.right:
+            body["right"] = self.right
         if self.errors:
             body["errors"] = [_error(one) for one in self.errors[:MAX_ERRORS]]
         return Response(orjson.dumps(body), self.status, dict(self.headers), MEDIA_TYPE)
@@ -115,6 +120,12 @@ def problem_of(error: Exception) -> Problem | None:
         case psycopg.OperationalError():  # also PoolTimeout
             found = _unavailable("The database does not answer. Nothing is lost; ask again in a moment.")
     return found
+
+
+def right_missing(user: str, right: Right, *, namespace: str) -> Problem:
+    """Return the refusal of a request whose caller lacks a right."""
+    detail = f"{user} may not {right} in namespace {namespace}; ask for a role that can."
+    return Problem(403, detail, right=str(right))
 
 
 def invalid(errors: Sequence[FieldError]) -> Problem:

@@ -7,20 +7,17 @@ the JSON that the API sent, so what a newer API says is printed too. The client 
 
 import asyncio
 import contextlib
-import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ordinaut_cli.errors import FAILED, WRONG_INPUT, CommandError
 from ordinaut_cli.target import Target
 
 if TYPE_CHECKING:
     from ordinaut.client import Client, ClientError
-
-_MISSING: Final = re.compile(r"may not (\w+) ([\w/]+)")
 
 
 def ask(target: Target, work: Callable[["Client"], Awaitable[Any]], *, waits: bool = False) -> Any:
@@ -101,7 +98,7 @@ def failure(error: "ClientError", target: Target) -> CommandError:
         case client.TokenUnavailable():
             lines.append(_log_in(target))
         case client.Forbidden():
-            lines += _who_may(error.detail)
+            lines += _who_may(error.right)
         case client.Unreachable():
             lines.append(
                 "start it with `ordinaut dev DIR`, or say where it is: --api, ORDINAUT_API_URL, `ordinaut login`"
@@ -115,13 +112,9 @@ def _log_in(target: Target) -> str:
     return f"log in with `ordinaut login {target.api}`, or give a token with ORDINAUT_TOKEN_FILE"
 
 
-def _who_may(detail: str) -> list[str]:
-    """Return which role has the right that a refusal says is missing: the one that can do the least."""
-    from ordinaut.access.rights import ROLES, Right  # noqa: PLC0415 - only told in this case
+def _who_may(missing: str | None) -> list[str]:
+    """Return which role has the right that is missing: the one that can do the least."""
+    from ordinaut.access.rights import ROLES  # noqa: PLC0415 - only told in this case
 
-    found = _MISSING.search(detail)
-    if found is None:
-        return []
-    right = Right(found[1], found[2])
-    roles = sorted((len(rights), role) for role, rights in ROLES.items() if right in rights)
+    roles = sorted((len(rights), role) for role, rights in ROLES.items() if missing in [*map(str, rights)])
     return [f"the role {roles[0][1]} has that right; ask whoever manages access for it"] if roles else []

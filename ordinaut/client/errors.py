@@ -75,7 +75,12 @@ class Unauthenticated(ProblemError):
 
 
 class Forbidden(ProblemError):
-    """The caller does not hold the right."""
+    """The caller does not hold the right; ``right`` names it, as ``create tasks/run``, where the API did."""
+
+    @property
+    def right(self) -> str | None:
+        """The right that is missing."""
+        return self.problem.get("right")
 
 
 class QuotaExceeded(Forbidden):

@@ -6,7 +6,10 @@ and REST call `from_original` before `manifest.parse`; the CRD knows only the pr
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+_MOST_SECONDS: Final = 10**12
+"""More than any duration may have; a thousand times as much as the largest float is none any more."""
 
 
 def from_original(document: object) -> object:
@@ -51,7 +54,7 @@ def _move(step: dict[str, Any], old: str, new: str, value: object) -> None:
 
 def _seconds(value: object) -> object:
     """Return a number of seconds as a duration, to the millisecond; anything else stays for the model to refuse."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _MOST_SECONDS:
         return value
     milliseconds = round(value * 1000)
     return f"{milliseconds}ms" if milliseconds % 1000 else f"{milliseconds // 1000}s"

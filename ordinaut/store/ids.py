@@ -1,12 +1,14 @@
 """
-Keys of runs: UUIDv7 (RFC 9562) made in the client, since PostgreSQL has none before 18.
+Keys made by us: uids of objects declared through the API, and keys of runs.
 
+Keys of runs are UUIDv7 (RFC 9562) made in the client, since PostgreSQL has none before 18.
 The time inside is the database's, read by the caller in the same transaction: history is partitioned by it, and the
 database's clock is the only one that counts. Runs are listed by their keys, so keys of one moment must keep the order
 in which they were made, as the ten runs that one transaction makes up for: microseconds and a counter follow the
 milliseconds (RFC 9562, 6.2), the rest is random.
 """
 
+import os
 import secrets
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -14,6 +16,17 @@ from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _made = count()
+
+
+def new_uids(count: int) -> list[str]:
+    """
+    Return random UUIDs (version 4).
+
+    All from one call of the system, each of which lets other threads have the interpreter: a thousand of them would
+    take a second while those compute.
+    """
+    random = os.urandom(16 * count)
+    return [str(UUID(bytes=random[start : start + 16], version=4)) for start in range(0, len(random), 16)]
 
 
 def new_run_id(at: datetime) -> UUID:

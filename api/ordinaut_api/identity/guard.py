@@ -24,9 +24,9 @@ from starlette.routing import BaseRoute
 from ordinaut.access.caller import Caller
 from ordinaut.access.rights import Right
 from ordinaut.errors import FieldError, Invalid
-from ordinaut_api.backend import Backend, UseBackend
+from ordinaut_api.backend import Backend, backend_of
 from ordinaut_api.identity.gatekeeper import too_many
-from ordinaut_api.problems import Problem, ProblemError
+from ordinaut_api.problems import ProblemError, right_missing
 from ordinaut_api.routes.parameters import is_name
 
 GUARDED: Final = "/v1/"
@@ -50,8 +50,9 @@ class Guard:
     def __init__(self, right: Right) -> None:
         self.right = right
 
-    async def __call__(self, request: Request, backend: UseBackend) -> Call:
+    async def __call__(self, request: Request) -> Call:
         """Return the call, or raise a problem with 401, 403 or 429."""
+        backend = backend_of(request)
         namespace = request.path_params["namespace"]
         proper = is_name(namespace)
         caller = await _admitted(request, backend, namespace=namespace if proper else None)
@@ -59,18 +60,16 @@ class Guard:
             raise Invalid([FieldError("namespace", namespace, "not a name", "write it like team-a")])
         if not await backend.gatekeeper.allows(caller, self.right, namespace=namespace):
             await backend.deny(caller, self.right, namespace=namespace, request=request)
-            raise ProblemError(
-                Problem(403, f"{caller.user} may not {self.right} in namespace {namespace}; ask for a role that can.")
-            )
+            raise ProblemError(right_missing(caller.user, self.right, namespace=namespace))
         return Call(request, backend, caller, self.right, namespace)
 
 
 class Known:
     """The dependency of a route that needs an identity and no right."""
 
-    async def __call__(self, request: Request, backend: UseBackend) -> Caller:
+    async def __call__(self, request: Request) -> Caller:
         """Return who calls, or raise a problem with 401 or 429."""
-        return await _admitted(request, backend, namespace=None)
+        return await _admitted(request, backend_of(request), namespace=None)
 
 
 def guard(verb: str, resource: str) -> Any:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ordinaut.events.envelope import TYPE_PREFIX
-from ordinaut.states import RunPhase, StepPhase
+from ordinaut.states import RunPhase, StepPhase, Trigger
 from ordinaut_cli import render, times
 from ordinaut_cli.commands.run import MARKS
 from ordinaut_cli.target import DEFAULT_API
@@ -104,10 +104,15 @@ class DevConsole:
         return self._console
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Show a CloudEvent, if it is of interest to people."""
+        """Show a CloudEvent: what happened to a task, or what somebody has published."""
+        time_ = (f"{_clock(event['time'])}  ", "dim")
+        if not event["type"].startswith(TYPE_PREFIX):
+            told = f"{render.visible(event['type'])} published by {render.visible(event['publisher'])}"
+            self._console.print(Text.assemble(time_, ("▹ ", "cyan"), told))
+            return
         kind = event["type"].removeprefix(TYPE_PREFIX)
         data = event["data"]
-        line = Text.assemble((f"{_clock(event['time'])}  ", "dim"), f"{render.visible(data['task'])}  ")
+        line = Text.assemble(time_, f"{render.visible(data['task'])}  ")
         if run := data.get("run"):
             line.append(f"{run[-TAIL:]}  ", style="dim")
         told = _step(data) if kind.startswith("step.") else _run(kind, data)
@@ -143,7 +148,7 @@ def _run(kind: str, data: Mapping[str, Any]) -> Text:
     what = kind.partition(".")[2]
     if kind == "run.created":
         scheduled = data.get("scheduledTime")
-        made = f"for {scheduled}" if scheduled else "by hand"
+        made = "as a retry" if data["trigger"] == Trigger.RETRY else f"for {scheduled}" if scheduled else "by hand"
         return Text.assemble(("▸ ", "cyan"), f"run {data['run']} created {made}")
     if kind == "task.skipped":
         return Text(f"○ {data['count']} skipped: {data['reason']}", style="yellow")

@@ -61,6 +61,5 @@ class Tail:
         return newest[0][0] if newest else b"0"
 
     def _note_end(self, event: Event) -> None:
-        data = event["data"]
-        if event["type"].startswith(f"{TYPE_PREFIX}run.") and data.get("phase") in FINAL_RUN_PHASES:
-            self._ended.setdefault(data["run"], asyncio.Event()).set()
+        if event["type"].startswith(f"{TYPE_PREFIX}run.") and event["data"].get("phase") in FINAL_RUN_PHASES:
+            self._ended.setdefault(event["data"]["run"], asyncio.Event()).set()

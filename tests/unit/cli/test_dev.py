@@ -26,10 +26,15 @@ def event(kind: str, **data: Any) -> dict[str, Any]:
     }
 
 
+PUBLISHED = {"type": "mail.received", "time": "2026-03-01T12:00:00.000Z", "publisher": "tokens:ada"}
+
+
 @pytest.mark.parametrize(
     ("shown", "text"),
     [
         (event("run.created", run=RUN, trigger="manual"), f"c21cf9  ▸ run {RUN} created by hand"),
+        (event("run.created", run=RUN, trigger="retry", scheduledTime="2026-03-01T12:00:00Z"), "created as a retry"),
+        (PUBLISHED, "▹ mail.received published by tokens:ada"),
         (
             event("run.created", run=RUN, trigger="schedule", scheduledTime="2026-03-01T12:00:00Z"),
             f"▸ run {RUN} created for 2026-03-01T12:00:00Z",

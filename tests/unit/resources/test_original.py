@@ -58,6 +58,7 @@ def test_a_field_in_both_forms_is_refused_not_lost() -> None:
     assert mistake(from_original(document)).field == "spec.steps[0].save_as"
 
 
-def test_a_timeout_that_is_no_number_is_refused() -> None:
-    document = pipeline({"id": "a", "uses": "b", "timeout_seconds": "soon"})
+@pytest.mark.parametrize("timeout", ["soon", 1e308, -1e308, -5, 10**18], ids=str)
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(timeout: object) -> None:
+    document = pipeline({"id": "a", "uses": "b", "timeout_seconds": timeout})
     assert mistake(from_original(document)).field == "spec.steps[0].timeout"
