@@ -107,8 +107,8 @@ class DevConsole:
         """Show a CloudEvent: what happened to a task, or what somebody has published."""
         time_ = (f"{_clock(event['time'])}  ", "dim")
         if not event["type"].startswith(TYPE_PREFIX):
-            told = f"{render.visible(event['type'])} published by {render.visible(event['publisher'])}"
-            self._console.print(Text.assemble(time_, ("▹ ", "cyan"), told))
+            published = f"{render.visible(event['type'])} published by {render.visible(event['publisher'])}"
+            self._console.print(Text.assemble(time_, ("▹ ", "cyan"), published))
             return
         kind = event["type"].removeprefix(TYPE_PREFIX)
         data = event["data"]
