@@ -26,6 +26,8 @@ async def next_times(row: TaskRow, *, count: int) -> list[datetime]:
         return []
     key = (orjson.dumps(row.spec.get("schedules")), row.anchor, row.next_fire_at, count)
     if (found := _known.get(key)) is None:
-        later = await compute(upcoming, row.spec, anchor=row.anchor, after=row.next_fire_at, limit=count - 1)
-        found = _known[key] = [row.next_fire_at, *later]
+        found = [row.next_fire_at]
+        if count > 1:
+            found += await compute(upcoming, row.spec, anchor=row.anchor, after=row.next_fire_at, limit=count - 1)
+        _known[key] = found
     return found

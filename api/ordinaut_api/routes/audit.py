@@ -9,7 +9,7 @@ from ordinaut import shapes
 from ordinaut.store import audit
 from ordinaut_api import objects, pages
 from ordinaut_api.identity.guard import Call, guard
-from ordinaut_api.routes.parameters import ListQuery
+from ordinaut_api.routes.parameters import ListQuery, Text
 
 MAX_ACTOR: Final = 512
 _MAX_ID: Final = 2**63 - 1
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/namespaces/{namespace}/audit", tags=["audit"])
 class AuditQuery(ListQuery):
     """Which lines are wanted."""
 
-    actor: str | None = Field(default=None, min_length=1, max_length=MAX_ACTOR)
+    actor: Text | None = Field(default=None, min_length=1, max_length=MAX_ACTOR)
     """What this caller did, as authority and user."""
     verb: str | None = Field(default=None, pattern="^[a-z]{1,32}$")
     """What was done: create, update, patch, delete, run, pause, …"""

@@ -16,7 +16,7 @@ from ordinaut.store.pool import Connection
 from ordinaut_api import body, pages
 from ordinaut_api.change import Answer, perform
 from ordinaut_api.identity.guard import Call, guard
-from ordinaut_api.routes.parameters import ListQuery
+from ordinaut_api.routes.parameters import ListQuery, Text
 
 MAX_TYPE: Final = 128
 
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1/namespaces/{namespace}/events", tags=["events"])
 class EventQuery(ListQuery):
     """Which events are wanted."""
 
-    type: str | None = Field(default=None, min_length=1, max_length=MAX_TYPE)
+    type: Text | None = Field(default=None, min_length=1, max_length=MAX_TYPE)
     """Events of this type."""
 
 

@@ -35,6 +35,13 @@ def _name(value: str) -> str:
     raise PydanticCustomError("name", "not a name: {message}, at most 63", {"message": NAME_MESSAGE, "remedy": _REMEDY})
 
 
+def _text(value: str) -> str:
+    if value.isprintable():
+        return value
+    remedy = "leave out line breaks, NUL and the like"
+    raise PydanticCustomError("text", "has characters that can't be printed", {"remedy": remedy})
+
+
 def _run_id(value: str) -> UUID:
     try:
         return UUID(value)
@@ -79,6 +86,9 @@ def _instant(value: object) -> datetime:
         context = {"remedy": _INSTANT_REMEDY}
         raise PydanticCustomError("instant", _NOT_AN_INSTANT, context) from None
 
+
+Text = Annotated[str, AfterValidator(_text)]
+"""What is compared with texts in the database, which knows no NUL."""
 
 Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": NAME_PATTERN, "maxLength": MAX_NAME})]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
