@@ -30,12 +30,20 @@ log = get_logger(__name__)
 def start(process: str, model: type[Configured], work: Callable[[Configured], Coroutine[Any, Any, None]]) -> None:
     """Read the settings, set up logging, and run ``work`` with them until it returns."""
     configured = settings.load(model)
-    # What the imports have made lives as long as the process; looking through it costs tens of milliseconds each time.
-    gc.collect()
-    gc.freeze()
+    keep()
     logging.configure(process=process, level=configured.log_level, log_format=configured.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work(configured))
+
+
+def keep() -> None:
+    """
+    Have what was made so far live as long as the process.
+
+    Looking through all of it for garbage, again and again, would hold up everything for tens of milliseconds each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @asynccontextmanager

@@ -49,11 +49,15 @@ async def declare(call: Call) -> Response:
             if not taken:
                 raise
             raise _names_taken(taken) from None
-        items = [shapes.BatchItem(name=one.key.name, uid=one.uid, result=one.result) for one in outcomes]
-        return Answer(200, shapes.BatchResult(items=items))
+        return Answer(200, await compute(_result, outcomes))
 
     names = [one.key.name for one in found]
     return await perform(call, work, object_="tasks:batch", body=sent.raw, detail={"names": names})
+
+
+def _result(outcomes: Sequence[manifests.Outcome]) -> shapes.BatchResult:
+    items = [shapes.BatchItem(name=one.key.name, uid=one.uid, result=one.result) for one in outcomes]
+    return shapes.BatchResult(items=items)
 
 
 def _checked(document: Mapping[str, Any], *, namespace: str) -> list[Declared]:

@@ -9,8 +9,10 @@ that changes the store is part of the caller's transaction and holds the lock of
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal
 
+from ordinaut.computing import compute
 from ordinaut.declaration import examine
 from ordinaut.declaration.apply import apply_in, remove_in
 from ordinaut.errors import Conflict, FieldError, Invalid, NotFound
@@ -52,6 +54,7 @@ async def declare(connection: Connection, found: Sequence[Declared], *, call: Ca
     """
     await declared.lock_namespaces(connection, [call.namespace])
     owners = await declared.owners(connection, [one.key for one in found])
+    await asyncio.sleep(0)  # to read a thousand of them took some milliseconds
     for one in found:
         admit(one.key, owners.get(one.key))
     for one in found:
@@ -59,16 +62,20 @@ async def declare(connection: Connection, found: Sequence[Declared], *, call: Ca
     new = [one.key for one in found if one.key not in owners]
     if new:
         await _keep_quota(connection, new, call=call)
-    await asyncio.sleep(0)  # with a thousand objects, others have waited long enough by now
     made = dict(zip(new, new_uids(len(new)), strict=True))
     uids = {one.key: made.get(one.key) or owners[one.key].uid for one in found}
-    objects = [replace(one, uid=uids[one.key]) for one in found]
-    applied = await apply_in(connection, objects, origin=Origin.API, by=call.caller)
+    named = partial(_with_uids, found, uids)
+    objects = named() if len(found) == 1 else await compute(named)
+    applied = await apply_in(connection, objects, origin=Origin.API, by=call.caller, owners=owners)
     changed = set(applied.changed)
     return [
         Outcome(key, uid, "created" if key not in owners else "replaced" if key in changed else "unchanged")
         for key, uid in uids.items()
     ]
+
+
+def _with_uids(found: Sequence[Declared], uids: Mapping[Key, str]) -> list[Declared]:
+    return [replace(one, uid=uids[one.key]) for one in found]
 
 
 async def delete(connection: Connection, *, key: Key, wanted: Preconditions) -> None:

@@ -40,12 +40,12 @@ class _Server(uvicorn.Server):
 
 def main() -> None:
     """Run the api until SIGTERM or SIGINT."""
-    share_the_interpreter()
     process.start("api", ApiSettings, run)
 
 
 async def run(configured: ApiSettings) -> None:
     """Serve until a signal comes."""
+    share_the_interpreter()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO lines repeat ours
     readiness = Readiness(**{ready.NEED: "not connected yet"})
     try:
@@ -53,6 +53,7 @@ async def run(configured: ApiSettings) -> None:
     except Invalid as invalid:  # in the access file, or in what says where the API server is
         sys.stderr.write(f"{invalid}\n")
         raise SystemExit(2) from None
+    process.keep()
     server = _Server(
         uvicorn.Config(
             app,

@@ -7,7 +7,7 @@ everything affected, clocks and events commit together, under a lock per namespa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from ordinaut import schedule
 from ordinaut.access.caller import Caller
@@ -50,15 +50,22 @@ async def apply(pool: Pool, objects: Sequence[Declared], *, origin: Origin) -> A
 
 
 async def apply_in(
-    connection: Connection, objects: Sequence[Declared], *, origin: Origin, by: Caller | None = None
+    connection: Connection,
+    objects: Sequence[Declared],
+    *,
+    origin: Origin,
+    by: Caller | None = None,
+    owners: Mapping[Key, Owner] | None = None,
 ) -> Applied:
     """
     Do what :func:`apply` does as part of a transaction.
 
-    ``by`` becomes the creator of new tasks and of tasks whose spec changed: their runs need its rights.
+    ``by`` becomes the creator of new tasks and of tasks whose spec changed: their runs need its rights. ``owners`` are
+    those of the names, from a caller who had to ask for them before, under the lock of their namespaces.
     """
-    await declared.lock_namespaces(connection, {one.key.namespace for one in objects})
-    owners = await declared.owners(connection, [one.key for one in objects])
+    if owners is None:
+        await declared.lock_namespaces(connection, {one.key.namespace for one in objects})
+        owners = await declared.owners(connection, [one.key for one in objects])
     conflicts = {key: owner for key, owner in owners.items() if owner.origin is not origin}
     ours = [one for one in objects if one.key not in conflicts and not _is_former(one, owners)]
     replaced = [Incarnation(one.key, owners[one.key].uid) for one in ours if _is_another(one, owners)]
@@ -184,5 +191,9 @@ def _decide(
 
 
 async def _announce(connection: Connection, event: str, keys: Sequence[Key]) -> None:
-    tasks = [key for key in keys if key.kind == "Task"]
-    await events.append(connection, [Event(event, key.namespace, key.name).compact() for key in tasks])
+    if tasks := [key for key in keys if key.kind == "Task"]:
+        await events.append(connection, await compute(_events, event, tasks))
+
+
+def _events(event: str, tasks: Sequence[Key]) -> list[dict[str, Any]]:
+    return [Event(event, key.namespace, key.name).compact() for key in tasks]

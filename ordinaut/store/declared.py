@@ -15,6 +15,7 @@ import orjson
 from psycopg.rows import class_row
 
 from ordinaut.access.caller import Caller
+from ordinaut.computing import compute
 from ordinaut.states import Origin
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
@@ -163,10 +164,8 @@ async def upsert(
     ``creator`` becomes that of new tasks and of tasks whose spec changed.
     """
     statement = {"Task": "upsert_tasks", "Pipeline": "upsert_pipelines", "Tool": "upsert_tools"}[kind]
-    rows = [_row(one, origin=origin) for one in objects]
-    cursor = await connection.execute(
-        SQL[statement], {"origin": origin.value, "objects": _json(rows), "creator": creator}
-    )
+    rows = await compute(_rows, objects, origin=origin)
+    cursor = await connection.execute(SQL[statement], {"origin": origin.value, "objects": rows, "creator": creator})
     return [Key(kind, row[0], row[1]) for row in await cursor.fetchall()]
 
 
@@ -297,6 +296,10 @@ async def tool(connection: Connection, *, namespace: str, name: str) -> tuple[di
     """Return a tool's spec and why it can't be used, or None when there is none."""
     row = await (await connection.execute(SQL["tool_spec"], {"namespace": namespace, "name": name})).fetchone()
     return None if row is None else (row[0], row[1])
+
+
+def _rows(objects: Sequence[Declared], *, origin: Origin) -> str:
+    return _json([_row(one, origin=origin) for one in objects])
 
 
 def _row(one: Declared, *, origin: Origin) -> dict[str, Any]:

@@ -1,0 +1,257 @@
+"""Schedules that are meant to break or to cost: refused or bounded, by every way in (attacks 7, 8, 9)."""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.declaring import task
+from tests.security.problems import refused
+from tests.security.tenants import OURS, Api, path_of
+
+pytestmark = pytest.mark.integration
+
+LOG = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
+
+REFUSED_BUDGET = 0.05
+ACCEPTED_BUDGET = 0.1
+"""Seconds of CPU of this whole process for one request, the client's part and the database driver's included.
+
+How little a schedule itself may cost is held exactly, in calls, by the unit tests of schedules.
+"""
+
+WRONG_CRONS = [
+    "*/0 * * * *",
+    "60 * * * *",
+    "0 0 30 2 *",
+    "0 0 31 2,4,6,9,11 *",
+    "@reboot",
+    "@every 1s",
+    "TZ=UTC * * * * *",
+    "CRON_TZ=UTC * * * * *",
+    "\uff10 0 * * *",
+    "\u0660 0 * * *",
+    "0 0 * * *\n",
+    "0 0 * * *\n* * * * *",
+    "0 0 * * 8",
+    "0 0 * * -1",
+    "," * 10_240,
+    "*," * 5_000 + "* * * * *",
+    "0-59/1" * 2_000,
+    "1" * 10_000 + " * * * *",
+    "0 0 * * * * *",
+    "* * * *",
+    "",
+    " ",
+    "0\x0b0 * * *",
+    "$(reboot) * * * *",
+    "`id` * * * *",
+    "0 0 * * MON\u2028",
+    "nan * * * *",
+    "1e1 * * * *",
+    "0x10 * * * *",
+    "5-1 * * * *",
+]
+
+WRONG_RULES: list[dict[str, Any]] = [
+    {"rrule": "FREQ=SECONDLY"},
+    {"rrule": "FREQ=DAILY;INTERVAL=0"},
+    {"rrule": "FREQ=DAILY;INTERVAL=-1"},
+    {"rrule": "FREQ=DAILY;INTERVAL=" + "9" * 1000},
+    {"rrule": "FREQ=DAILY", "dtstart": "0001-01-01T00:00:00"},
+    {"rrule": "FREQ=DAILY", "dtstart": "9999-01-01T00:00:00"},
+    {"rrule": "FREQ=DAILY", "dtstart": "-0001-01-01T00:00:00"},
+    {"rrule": "FREQ=DAILY", "dtstart": "2026-13-01T00:00:00"},
+    {"rrule": "FREQ=DAILY", "exdates": ["2026-11-23T09:00:00"] * 8_000},
+    {"rrule": "FREQ=DAILY", "exdates": [None] * 8_000},
+    {"rrule": "FREQ=DAILY\r\nRRULE:FREQ=SECONDLY"},
+    {"rrule": "FREQ=DAILY\nEXDATE:20261123T090000"},
+    {"rrule": "DTSTART:20261123T090000\nRRULE:FREQ=DAILY"},
+    {"rrule": "RRULE:FREQ=DAILY;FREQ=SECONDLY"},
+    {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"},
+    {"rrule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"},
+    {"rrule": "FREQ=DAILY;UNTIL=19700101T000000Z"},
+    {"rrule": "FREQ=DAILY;BYDAY=" + ",".join(["MO"] * 20_000)},
+    {"rrule": "FREQ=YEARLY;BYEASTER=0"},
+    {"rrule": "FREQ=DAILY;COUNT=0"},
+    {"rrule": "FREQ=DAILY;X=" + "A" * 100_000},
+    {"rrule": "FREQ=\uff24AILY"},
+    {"rrule": ";" * 10_000},
+    {"rrule": ""},
+    {"interval": "0s"},
+    {"interval": "-5s"},
+    {"interval": "9" * 4096 + "s"},
+    {"interval": "1e9s"},
+    {"interval": "1ns"},
+    {"at": "0000-01-01T00:00:00Z"},
+    {"at": "99999-01-01T00:00:00Z"},
+    {"at": "2026-12-01T09:00:00Z" * 200},
+    {"at": "2026-02-30T09:00:00Z"},
+]
+
+COSTLY_RULES: list[dict[str, Any]] = [
+    {"rrule": "FREQ=DAILY;COUNT=1000000000000000000"},
+    {"rrule": "FREQ=MINUTELY;COUNT=1000000000000000000;BYDAY=MO"},
+    {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO"},
+    {"rrule": "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=6"},
+    {"rrule": "FREQ=WEEKLY;INTERVAL=53;BYMONTH=2;BYDAY=MO"},
+    {"rrule": "FREQ=MINUTELY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO;BYHOUR=3;BYMINUTE=7"},
+    {"rrule": "FREQ=HOURLY;INTERVAL=2;BYHOUR=1,3,5"},
+    {"rrule": "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30"},
+    {"rrule": "FREQ=SECONDLY;INTERVAL=86399;BYHOUR=9;BYMINUTE=0;BYSECOND=0"},
+    {"rrule": "FREQ=DAILY;INTERVAL=18250"},
+    {"rrule": "FREQ=DAILY", "dtstart": "1970-01-01T00:00:00"},
+    {"rrule": "FREQ=MINUTELY", "dtstart": "1970-01-01T00:00:00"},
+    {"cron": "0 0 29 2 1"},
+    {"cron": "*/5 3 */31 * 1#5"},
+    {"cron": "* * * * * *"},
+    {"interval": "10s"},
+]
+
+WRONG_ZONES = [
+    "../../etc/passwd",
+    "/etc/localtime",
+    "posixrules",
+    "posix/UTC",
+    "right/UTC",
+    "localtime",
+    "Factory",
+    "UTC+3",
+    "GMT+0300",
+    "America/new_york",
+    "america/New_York",
+    "Europe\\Chisinau",
+    "Europe/Chisinau\x00",
+    "Europe/Chisinau\n",
+    "tzdata.zi",
+    "zone.tab",
+    "",
+    ".",
+    "Europe",
+    "Europe/",
+    "x" * 4096,
+    "A/" * 2000,
+    "\u202eCTU",
+]
+
+
+def manifest(schedule: dict[str, Any], name: str = "hostile") -> dict[str, Any]:
+    document = task(name, LOG, schedules=[schedule])
+    document["metadata"]["namespace"] = OURS
+    return document
+
+
+async def cpu(request: Callable[[], Awaitable[httpx.Response]]) -> tuple[httpx.Response, float]:
+    """Return the answer and the seconds of CPU that it took, the best of three: other threads may be busy once."""
+    costs = []
+    for _ in range(3):
+        before = time.process_time()
+        answer = await request()
+        costs.append(time.process_time() - before)
+    return answer, min(costs)
+
+
+async def refuse_everywhere(api: Api, schedule: dict[str, Any], field: str) -> None:
+    """Check that no way of declaring a task takes a schedule, and that all name the same field."""
+    document = manifest(schedule)
+    other = manifest({"cron": "@daily"}, "other")
+    one = await api.call("editor-a", "PUT", path_of("tasks", "other"), json=other)
+    assert one.is_success, one.text
+    ways: dict[str, tuple[str, str, Any]] = {
+        "put": ("PUT", path_of("tasks", "hostile"), document),
+        "post": ("POST", path_of("tasks"), document),
+        "batch": ("POST", path_of("tasks:batch"), {"items": [other, document]}),
+        "patch": ("PATCH", path_of("tasks", "other"), {"spec": document["spec"]}),
+    }
+    for way, (method, path, body) in ways.items():
+        media = {"content-type": "application/merge-patch+json" if way == "patch" else "application/json"}
+        request = partial(api.call, "editor-a", method, path, json=body, headers=media)
+        answer, took = await cpu(request)
+        errors = refused(answer, "invalid")["errors"]
+        expected = f"{'items[1].' if way == 'batch' else ''}spec.schedules[0].{field}".rstrip(".")
+        assert any(error["field"].startswith(expected) for error in errors), (way, errors)
+        assert took < REFUSED_BUDGET, (way, took)
+        assert len(answer.content) < 10_000
+    assert "hostile" not in (await api.call("editor-a", "GET", path_of("tasks"))).text
+
+
+async def test_a_cron_expression_that_is_none_is_refused(api: Api, subtests: pytest.Subtests) -> None:
+    for expression in WRONG_CRONS:
+        with subtests.test(ascii(expression)[:40]):
+            await refuse_everywhere(api, {"cron": expression}, "cron")
+
+
+async def test_a_rule_that_is_none_is_refused(api: Api, subtests: pytest.Subtests) -> None:
+    for schedule in WRONG_RULES:
+        with subtests.test(ascii(schedule)[:60]):
+            await refuse_everywhere(api, schedule, "")
+
+
+async def test_a_zone_that_is_none_is_refused(api: Api, subtests: pytest.Subtests) -> None:
+    for zone in WRONG_ZONES:
+        with subtests.test(ascii(zone)[:40]):
+            await refuse_everywhere(api, {"cron": "@daily", "timeZone": zone}, "timeZone")
+
+
+async def test_a_rule_that_costs_is_refused_or_bounded(api: Api, subtests: pytest.Subtests) -> None:
+    for schedule in COSTLY_RULES:
+        with subtests.test(ascii(schedule)[:60]):
+            await bound_everywhere(api, schedule)
+
+
+async def bound_everywhere(api: Api, schedule: dict[str, Any]) -> None:
+    path = path_of("tasks", "hostile")
+    put, took = await cpu(partial(api.call, "editor-a", "PUT", path, json=manifest(schedule)))
+    assert took < ACCEPTED_BUDGET
+    if not put.is_success:
+        refused(put, "invalid")
+        return
+    for seen in (path, f"{path}/preview?count=100", f"{path}/fires", path_of("tasks")):
+        answer, took = await cpu(partial(api.call, "editor-a", "GET", seen))
+        assert answer.status_code == 200, answer.text
+        assert took < ACCEPTED_BUDGET, (seen, took)
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "101", "1000000000", "1e2", "ten", ""])
+async def test_a_preview_of_more_than_there_may_be_is_refused(api: Api, count: str) -> None:
+    await api.call("editor-a", "PUT", path_of("tasks", "hostile"), json=manifest({"cron": "@daily"}))
+    answer = await api.call("editor-a", "GET", path_of("tasks", "hostile", "preview"), params={"count": count})
+    assert refused(answer, "invalid")["errors"][0]["field"] == "count"
+
+
+async def test_a_preview_has_as_many_times_as_were_asked_for(api: Api) -> None:
+    await api.call("editor-a", "PUT", path_of("tasks", "hostile"), json=manifest({"cron": "@daily"}))
+    for count in (1, 2, 100):
+        answer = await api.call("editor-a", "GET", path_of("tasks", "hostile", f"preview?count={count}"))
+        assert len(answer.json()["items"]) == count
+
+
+WRONG_SNOOZES: list[dict[str, Any]] = [
+    {},
+    {"until": "2020-01-01T00:00:00Z"},
+    {"until": "9999-12-31T23:59:59Z"},
+    {"until": "2026-11-31T00:00:00Z"},
+    {"until": "tomorrow"},
+    {"until": "0000-00-00T00:00:00Z"},
+    {"until": 10**18},
+    {"for": "0s"},
+    {"for": "-1h"},
+    {"for": "9" * 400 + "h"},
+    {"for": "100000h"},
+    {"for": "1h", "until": "2026-12-31T00:00:00Z"},
+    {"for": "1h", "by": "somebody else"},
+    {"for": None},
+    {"for": ["1h"]},
+]
+
+
+async def test_a_snooze_that_is_none_is_refused(api: Api, subtests: pytest.Subtests) -> None:
+    await api.call("editor-a", "PUT", path_of("tasks", "hostile"), json=manifest({"cron": "@daily"}))
+    for body in WRONG_SNOOZES:
+        with subtests.test(str(body)[:40]):
+            refused(await api.call("editor-a", "POST", path_of("tasks", "hostile", "snooze"), json=body), "invalid")
+    found = await api.call("editor-a", "GET", path_of("tasks", "hostile"))
+    assert "snooz" not in found.text.lower()
