@@ -227,7 +227,7 @@ async def test_a_client_lives_through_a_restart_of_the_api(served: Served, datab
         url,
         token=served.tokens[Role.EDITOR],
         namespace=NAMESPACE,
-        retries=Retries(limit=12, cap=1.0),
+        retries=Retries(limit=60, cap=1.0),
     ) as ordinaut:
         made = await ordinaut.tasks.put(task("hello", HELLO))
         run = await ordinaut.tasks.run("hello")
