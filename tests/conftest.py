@@ -11,6 +11,7 @@ import structlog
 from ordinaut.store.pool import Pool, open_pool
 from tests import running, servers
 from tests.running import Processes
+from tests.servers import StoppablePostgres
 from tests.toolserver import ToolServer
 
 # A developer's own settings must not reach the code under test.
@@ -56,6 +57,14 @@ async def pool(database: str) -> AsyncIterator[Pool]:
     async with open_pool(database, application="test", size=8) as opened:
         await opened.wait()
         yield opened
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[StoppablePostgres]:
+    """A durable PostgreSQL of the test's own, with a migrated database, to be stopped and started again."""
+    server = StoppablePostgres()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

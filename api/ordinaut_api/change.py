@@ -89,7 +89,7 @@ async def _transact(
         await audit.append(
             connection,
             actor=call.caller.id,
-            verb=call.right.verb if call.right.resource.count("/") == 0 else call.right.resource.split("/")[1],
+            verb=call.right.deed,
             namespace=call.namespace,
             object_=object_,
             decision="Allowed",

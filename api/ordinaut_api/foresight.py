@@ -12,7 +12,7 @@ import orjson
 from cachetools import LRUCache
 
 from ordinaut.computing import compute
-from ordinaut.declaration.nominal import upcoming
+from ordinaut.declaration import standing
 from ordinaut.store.status import TaskRow
 
 _Known = tuple[bytes, datetime, datetime, int]
@@ -26,8 +26,5 @@ async def next_times(row: TaskRow, *, count: int) -> list[datetime]:
         return []
     key = (orjson.dumps(row.spec.get("schedules")), row.anchor, row.next_fire_at, count)
     if (found := _known.get(key)) is None:
-        found = [row.next_fire_at]
-        if count > 1:
-            found += await compute(upcoming, row.spec, anchor=row.anchor, after=row.next_fire_at, limit=count - 1)
-        _known[key] = found
+        found = _known[key] = await compute(standing.upcoming, row, limit=count)
     return found

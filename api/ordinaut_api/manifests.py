@@ -16,7 +16,7 @@ from ordinaut.computing import compute
 from ordinaut.declaration import examine
 from ordinaut.declaration.apply import apply_in, remove_in
 from ordinaut.errors import Conflict, FieldError, Invalid, NotFound
-from ordinaut.resources.manifest import API_VERSION
+from ordinaut.resources.manifest import API_VERSION, not_yours
 from ordinaut.resources.metadata import SERVER_FIELDS
 from ordinaut.resources.original import from_original
 from ordinaut.states import Origin
@@ -188,5 +188,4 @@ def refuse_server_fields(patch: Mapping[str, Any]) -> None:
     if isinstance(metadata, Mapping):
         named += [f"metadata.{name}" for name in SERVER_FIELDS if name in metadata]
     if named:
-        remedy = "leave it out: it is set by the server"
-        raise Invalid([FieldError(field, [], "not yours to set", remedy) for field in named])
+        raise Invalid([not_yours(field, []) for field in named])

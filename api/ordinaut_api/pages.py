@@ -103,6 +103,4 @@ def part(rows: Sequence[Row], *, more: bool, list_name: str, position: Callable[
 
 def page(rows: Sequence[Row], *, limit: int, list_name: str, position: Callable[[Row], str]) -> Part[Row]:
     """Return the first ``limit`` rows; one more row than that tells that another page follows."""
-    shown = list(rows[:limit])
-    more = len(rows) > limit
-    return Part(items=shown, next_cursor=encode(list_name, position(shown[-1])) if more else None)
+    return part(rows[:limit], more=len(rows) > limit, list_name=list_name, position=position)

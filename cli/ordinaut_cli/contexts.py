@@ -17,6 +17,9 @@ from typing import Any, Final
 
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
 
+CONFIG: Final = "ORDINAUT_CONFIG"
+"""The variable that names the file."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 _PRIVATE_FILE: Final = 0o600
 _PRIVATE_FOLDER: Final = 0o700
@@ -77,7 +80,7 @@ class Config:
 
 def path() -> Path:
     """Return where the file is: ``ORDINAUT_CONFIG``, or in the folder that the system has for such files."""
-    if named := os.environ.get("ORDINAUT_CONFIG"):
+    if named := os.environ.get(CONFIG):
         return Path(named).expanduser()
     folder = os.environ.get("XDG_CONFIG_HOME")
     return (Path(folder) if folder else Path("~/.config").expanduser()) / "ordinaut" / "config.yaml"

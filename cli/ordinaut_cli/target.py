@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ordinaut_cli import contexts
-from ordinaut_cli.contexts import Config, Context
+from ordinaut_cli.contexts import CONFIG, Config, Context
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
 
 DEFAULT_API: Final = "http://127.0.0.1:8080"
@@ -22,7 +22,6 @@ API_URL: Final = "ORDINAUT_API_URL"
 NAMESPACE: Final = "ORDINAUT_NAMESPACE"
 TOKEN: Final = "ORDINAUT_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FILE: Final = "ORDINAUT_TOKEN_FILE"  # noqa: S105 - as above
-CONFIG: Final = "ORDINAUT_CONFIG"
 VARIABLES: Final = frozenset({API_URL, NAMESPACE, TOKEN, TOKEN_FILE, CONFIG})
 """What the command line reads from the environment."""
 

@@ -29,6 +29,11 @@ class Right:
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}"
 
+    @property
+    def deed(self) -> str:
+        """What using it does, in one word: the verb, or the sub-resource, as ``run`` of ``tasks/run``."""
+        return self.resource.partition("/")[2] or self.verb
+
 
 class Role(StrEnum):
     """The roles, from the one that sees to the one that may do everything."""

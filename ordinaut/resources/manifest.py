@@ -112,9 +112,13 @@ def _kind_of(document: object) -> type[Task] | type[Pipeline] | type[Tool]:
 
 def _set_by_server(resource: AnyResource) -> Iterator[FieldError]:
     """Yield a mistake for each field that only the server may set."""
-    remedy = "leave it out: it is set by the server"
     if resource.has("status"):
-        yield FieldError("status", resource.status, "not yours to set", remedy)
+        yield not_yours("status", resource.status)
     for name in SERVER_FIELDS:
         if resource.metadata.has(name):
-            yield FieldError(f"metadata.{name}", [], "not yours to set", remedy)
+            yield not_yours(f"metadata.{name}", [])
+
+
+def not_yours(field: str, value: object) -> FieldError:
+    """Return the mistake of setting what only the server sets."""
+    return FieldError(field, value, "not yours to set", "leave it out: it is set by the server")

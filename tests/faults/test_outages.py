@@ -27,14 +27,6 @@ LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 
 
 @pytest.fixture
-def postgres() -> Iterator[StoppablePostgres]:
-    """A PostgreSQL of the test's own."""
-    server = StoppablePostgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def own_valkey() -> Iterator[StoppableValkey]:
     """A Valkey of the test's own."""
     server = StoppableValkey()
@@ -44,10 +36,10 @@ def own_valkey() -> Iterator[StoppableValkey]:
 
 @pytest.fixture
 def system(
-    postgres: StoppablePostgres, own_valkey: StoppableValkey, tmp_path: Path
+    own_postgres: StoppablePostgres, own_valkey: StoppableValkey, tmp_path: Path
 ) -> Iterator[tuple[Processes, list[running.Running]]]:
     """An operator and two workers on servers that can be stopped."""
-    with running.processes(database=postgres.url, redis=own_valkey.url) as processes:
+    with running.processes(database=own_postgres.url, redis=own_valkey.url) as processes:
         started = [
             processes.start("operator", source="directory", directory=tmp_path, recovery_seconds=3),
             processes.start("worker", lease_seconds=3),
@@ -89,22 +81,22 @@ def run_to_the_end(url: str, name: str) -> str:
 
 
 def test_postgresql_goes_away_and_comes_back(
-    postgres: StoppablePostgres, system: tuple[Processes, list[running.Running]]
+    own_postgres: StoppablePostgres, system: tuple[Processes, list[running.Running]]
 ) -> None:
     _, started = system
-    declare_at(postgres.url, task("t", LOG, schedules=[EVERY_TEN_SECONDS], catchUp={"policy": "All"}))
-    assert run_to_the_end(postgres.url, "t") == "Succeeded"
+    declare_at(own_postgres.url, task("t", LOG, schedules=[EVERY_TEN_SECONDS], catchUp={"policy": "All"}))
+    assert run_to_the_end(own_postgres.url, "t") == "Succeeded"
 
-    postgres.stop()
+    own_postgres.stop()
     for one in started:
         until(lambda one=one: "database" in one.readiness().get("reasons", {}), what=one.log)
     stay_away()
     assert [one.process.poll() for one in started] == [None, None, None]
-    postgres.start()
+    own_postgres.start()
 
     for one in started:
         until(lambda one=one: one.readiness() == {"status": "ready"}, what=one.log, seconds=at_most(10))
-    assert run_to_the_end(postgres.url, "t") == "Succeeded"
+    assert run_to_the_end(own_postgres.url, "t") == "Succeeded"
 
     async def ledger(pool: Any) -> list[tuple[Any, ...]]:
         async with pool.connection() as connection:
@@ -114,22 +106,22 @@ def test_postgresql_goes_away_and_comes_back(
             )
             return list(await rows.fetchall())
 
-    until(lambda: all(row[2] == "Succeeded" for row in query(postgres.url, ledger)), what="all runs to succeed")
-    rows = query(postgres.url, ledger)
+    until(lambda: all(row[2] == "Succeeded" for row in query(own_postgres.url, ledger)), what="all runs to succeed")
+    rows = query(own_postgres.url, ledger)
     assert {row[1] for row in rows} <= {"Fired"}
     assert all((row[0] - row[3]).total_seconds() == 10 for row in rows if row[3])
 
 
 def test_valkey_goes_away_and_comes_back(
-    postgres: StoppablePostgres, own_valkey: StoppableValkey, system: tuple[Processes, list[running.Running]]
+    own_postgres: StoppablePostgres, own_valkey: StoppableValkey, system: tuple[Processes, list[running.Running]]
 ) -> None:
     _, (operator, *_workers) = system
-    declare_at(postgres.url, task("t", LOG))
-    assert run_to_the_end(postgres.url, "t") == "Succeeded"
+    declare_at(own_postgres.url, task("t", LOG))
+    assert run_to_the_end(own_postgres.url, "t") == "Succeeded"
 
     own_valkey.stop()
     until(lambda: "redis" in operator.readiness().get("reasons", {}), what=operator.log)
-    assert run_to_the_end(postgres.url, "t") == "Succeeded"
+    assert run_to_the_end(own_postgres.url, "t") == "Succeeded"
     stay_away()
     until(lambda: operator.metric("ordinaut_outbox_rows") > 0, what="the lag to be measured")
     assert operator.metric("ordinaut_outbox_lag_seconds") > 0

@@ -7,7 +7,6 @@ log, metric or answer.
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,6 @@ REFUSED = [
     "Bearer canary canary",
 ]
 JWT = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJjYW5hcnkiLCJzdWIiOiJjYW5hcnkifQ.canary"
-
-
-@pytest.fixture
-def postgres() -> Iterator[StoppablePostgres]:
-    """A PostgreSQL of the test's own, with a log of its own."""
-    server = StoppablePostgres()
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -125,10 +116,10 @@ def contents(url: str) -> str:
 
 
 def test_no_token_is_anywhere_after_a_busy_session(
-    postgres: StoppablePostgres, valkey: str, canaries: Access, tmp_path: Path
+    own_postgres: StoppablePostgres, valkey: str, canaries: Access, tmp_path: Path
 ) -> None:
     (tmp_path / "manifests").mkdir()
-    with running.processes(database=postgres.url, redis=valkey) as processes:
+    with running.processes(database=own_postgres.url, redis=valkey) as processes:
         operator = processes.start(
             "operator",
             source="directory",
@@ -139,14 +130,14 @@ def test_no_token_is_anywhere_after_a_busy_session(
         served = serve(processes, canaries, log_level="DEBUG")
         session = Session(served)
         be_busy(session)
-        break_and_mend(session, postgres)
+        break_and_mend(session, own_postgres)
         until(lambda: "good" in contents(valkey), what="events in the stream")
         metrics = [metrics_of(one) for one in (operator, worker, served.process)]
         logs = whole_logs(processes, [operator, worker, served.process])
 
     assert any(answer.status_code == 503 for answer in session.answers)
     places = {
-        "PostgreSQL": (dump(postgres.url), "tokens:editor-a"),
+        "PostgreSQL": (dump(own_postgres.url), "tokens:editor-a"),
         "Valkey": (contents(valkey), "good"),
         "logs": (logs, "tokens:editor-a"),
         "metrics": ("\n".join(metrics), "ordinaut_http_requests_total"),

@@ -29,16 +29,8 @@ LOG = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
 
 
 @pytest.fixture
-def postgres() -> Iterator[StoppablePostgres]:
-    """A durable PostgreSQL of the test's own."""
-    server = StoppablePostgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def durable(postgres: StoppablePostgres, valkey: str) -> Iterator[Processes]:
-    with running.processes(database=postgres.url, redis=valkey) as started:
+def durable(own_postgres: StoppablePostgres, valkey: str) -> Iterator[Processes]:
+    with running.processes(database=own_postgres.url, redis=valkey) as started:
         yield started
 
 
@@ -96,7 +88,7 @@ def rows(url: str) -> tuple[int, ...]:
 
 
 def test_every_acknowledged_create_survives_a_kill_and_none_is_half(
-    durable: Processes, postgres: StoppablePostgres, access: Access
+    durable: Processes, own_postgres: StoppablePostgres, access: Access
 ) -> None:
     served = serve(durable, access)
     before = asyncio.run(create_all(served, kill_after=KILL_AFTER))
@@ -104,12 +96,12 @@ def test_every_acknowledged_create_survives_a_kill_and_none_is_half(
     assert {answer.status_code for answer in before.values()} == {201}
 
     # The server goes as well, without a chance to write down what it has not.
-    postgres.stop()
-    postgres.start()
-    there = parts(postgres.url)
+    own_postgres.stop()
+    own_postgres.start()
+    there = parts(own_postgres.url)
     assert {f"t{number}" for number in before} <= there.keys()
     assert set(there.values()) == {(1, 1, 1, 1, 1)}, {name: seen for name, seen in there.items() if seen != (1,) * 5}
-    assert set(rows(postgres.url)) == {len(there)}
+    assert set(rows(own_postgres.url)) == {len(there)}
 
     again = asyncio.run(create_all(serve(durable, access)))
     assert len(again) == TASKS
@@ -118,7 +110,7 @@ def test_every_acknowledged_create_survives_a_kill_and_none_is_half(
     assert {number for number, answer in again.items() if "idempotency-replayed" in answer.headers} == {
         int(name[1:]) for name in there
     }
-    whole = parts(postgres.url)
+    whole = parts(own_postgres.url)
     assert len(whole) == TASKS
     assert set(whole.values()) == {(1, 1, 1, 1, 1)}
-    assert set(rows(postgres.url)) == {TASKS}
+    assert set(rows(own_postgres.url)) == {TASKS}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
@@ -11,6 +11,7 @@ from ordinaut import shapes
 from ordinaut.computing import compute
 from ordinaut.declaration import publishing
 from ordinaut.errors import Invalid
+from ordinaut.events.envelope import place_of
 from ordinaut.store import events
 from ordinaut.store.pool import Connection
 from ordinaut_api import body, pages
@@ -18,15 +19,13 @@ from ordinaut_api.change import Answer, perform
 from ordinaut_api.identity.guard import Call, guard
 from ordinaut_api.routes.parameters import ListQuery, Text
 
-MAX_TYPE: Final = 128
-
 router = APIRouter(prefix="/v1/namespaces/{namespace}/events", tags=["events"])
 
 
 class EventQuery(ListQuery):
     """Which events are wanted."""
 
-    type: Text | None = Field(default=None, min_length=1, max_length=MAX_TYPE)
+    type: Text | None = Field(default=None, min_length=1, max_length=publishing.MAX_TYPE)
     """Events of this type."""
 
 
@@ -95,7 +94,5 @@ def _placed(document: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _event_id(text: str) -> str:
-    row, _, place = text.partition("-")
-    if not (row.isdecimal() and place.isdecimal() and text.isascii() and len(text) < 32):  # noqa: PLR2004
-        raise ValueError(text)
+    place_of(text)  # raises ValueError for anything else
     return text
