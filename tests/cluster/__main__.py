@@ -2,7 +2,7 @@
 `python -m tests.cluster` (`make cluster`): a control plane in the foreground, to try things with kubectl by hand.
 
 Prints the line that points kubectl at it and stays until Ctrl-C. With `--fetch` it only makes sure that the programs
-are in the cache, which is what a CI job does first: a build counts against no test's time limit then.
+of all tests are in the cache, which is what a CI job does first: a build counts against no test's time limit then.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main() -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         if options.fetch:
-            for path in binaries.provide(gobuild.PACKAGES).values():
+            for path in binaries.provide(gobuild.PROGRAMS).values():
                 print(path)
         else:
             _serve(ControlPlane(controller_manager=options.controller_manager))

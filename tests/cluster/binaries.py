@@ -1,16 +1,17 @@
 """
-Finds the programs of a Kubernetes control plane on any machine, so that cluster tests need no set-up by hand.
+Finds the programs that tests run against on any machine, so that nothing has to be set up by hand.
 
-`ControlPlane` and the fixtures ask for programs by name; each is looked for in this order:
+They are those of a Kubernetes control plane, helm in its two majors, and promtool. `ControlPlane` and the fixtures ask
+for them by name; each is looked for in this order:
 
 1. the folder named by `KUBEBUILDER_ASSETS` (the convention of envtest),
 2. `PATH`, for etcd and kubectl only,
-3. the cache, `~/.cache/ordinaut/kube-<version>`,
+3. the cache, `~/.cache/ordinaut/<module>-<version>`,
 4. the official envtest archive of the same minor version (`envtest`), which fills the cache,
 5. a build with Go from the pinned modules in `tools/` (`gobuild`), which fills the cache.
 
-What is in none of them raises `MissingProgramError` with the reason of each source. The version is the one pinned in
-`tools/go.mod`.
+What is in none of them raises `MissingProgramError` with the reason of each source. Versions are those pinned in
+`tools/`.
 """
 
 import fcntl
@@ -21,7 +22,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,14 +36,12 @@ _OLDEST_KUBECTL = (1, 28)  # the first whose `auth whoami` and server-side dry r
 
 def kubernetes_version() -> str:
     """The pinned version of Kubernetes, such as `1.36.3`, from the module that builds it."""
-    found = re.search(r"k8s\.io/kubernetes v(\S+)", (gobuild.TOOLS / "go.mod").read_text())
-    assert found, "tools/go.mod requires no k8s.io/kubernetes"
-    return found[1]
+    return gobuild.PROGRAMS["kube-apiserver"].version
 
 
 def cache_directory() -> Path:
-    """Where programs that were downloaded or built once are kept."""
-    return Path.home() / ".cache" / "ordinaut" / f"kube-{kubernetes_version()}"
+    """Where what was downloaded or built once is kept."""
+    return Path.home() / ".cache" / "ordinaut"
 
 
 def provide(wanted: Iterable[str], *, cache: Path | None = None) -> dict[str, Path]:
@@ -53,23 +52,41 @@ def provide(wanted: Iterable[str], *, cache: Path | None = None) -> dict[str, Pa
         return _found(wanted, cache=cache)
     cache.mkdir(parents=True, exist_ok=True)
     reasons = []
-    with _locked(cache.with_name(f"{cache.name}.lock")):
-        for source in _SOURCES:
-            if not _missing(wanted, cache=cache):
+    with locked(cache / "programs.lock"):
+        for source in (_download, _build):
+            if not (missing := _missing(wanted, cache=cache)):
                 break
             try:
-                # All that is missing, not only what is wanted now: one Go build of two programs costs little more
-                # than one of them, two builds cost twice.
-                source(_missing(gobuild.PACKAGES, cache=cache), cache, kubernetes_version())
+                source(missing, cache)
             except MissingProgramError as error:
                 log.info("%s", error)
                 reasons.append(str(error))
     if missing := _missing(wanted, cache=cache):
-        raise MissingProgramError(f"no {', '.join(missing)} for cluster tests: " + "; ".join(reasons))
+        raise MissingProgramError(f"no {', '.join(missing)} for the tests: " + "; ".join(reasons))
     return _found(wanted, cache=cache)
 
 
-_SOURCES: list[Callable[[list[str], Path, str], None]] = [envtest.download, gobuild.build]
+def _download(missing: list[str], cache: Path) -> None:
+    if wanted := [name for name in missing if name in envtest.PROGRAMS]:
+        folder = _folder(wanted[0], cache=cache)
+        folder.mkdir(exist_ok=True)
+        # All of them: they come in one archive.
+        envtest.download(list(envtest.PROGRAMS), folder, kubernetes_version())
+
+
+def _build(missing: list[str], cache: Path) -> None:
+    folders = {name: _folder(name, cache=cache) for name in missing}
+    for folder in folders.values():
+        folder.mkdir(exist_ok=True)
+    gobuild.build(missing, folders)
+
+
+def _folder(name: str, *, cache: Path) -> Path:
+    """Return where a program is kept; those of a control plane are together, as in the archive of envtest."""
+    program = gobuild.PROGRAMS[name]
+    if program.module in {".", "etcd"}:
+        return cache / f"kube-{kubernetes_version()}"
+    return cache / f"{program.module}-{program.version}"
 
 
 def _found(names: Iterable[str], *, cache: Path) -> dict[str, Path]:
@@ -85,7 +102,7 @@ def _locate(name: str, *, cache: Path) -> Path | None:
         return Path(path)
     if name in {"etcd", "kubectl"} and (path := shutil.which(name)) and _fit(Path(path)):
         return Path(path)
-    path = shutil.which(name, path=str(cache))
+    path = shutil.which(name, path=str(_folder(name, cache=cache)))
     return Path(path) if path else None
 
 
@@ -104,7 +121,7 @@ def _fit(program: Path) -> bool:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock across processes, so that parallel test workers download or build once."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -21,7 +21,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
     if wanted and not session.config.option.collectonly:
         with contextlib.suppress(MissingProgramError):  # the fixture says so, at each test that needs them
-            binaries.provide(gobuild.PACKAGES)
+            binaries.provide(gobuild.PROGRAMS)
 
 
 @pytest.hookimpl(wrapper=True)

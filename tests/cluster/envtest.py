@@ -19,6 +19,9 @@ import yaml
 
 from tests.cluster.errors import MissingProgramError
 
+PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
+"""What the archives hold."""
+
 INDEX = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
 
 _TIMEOUT = httpx.Timeout(20, connect=3)  # seconds; only a machine without access waits for the connection

