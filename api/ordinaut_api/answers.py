@@ -26,7 +26,12 @@ def content(model: BaseModel) -> bytes:
 
 def answer(model: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a response with a shape."""
-    return Response(content(model), status, {**FRESH, **(headers or {})}, media_type="application/json")
+    return written(content(model), status=status, headers=headers)
+
+
+def written(content: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response with JSON that is there already."""
+    return Response(content, status, {**FRESH, **(headers or {})}, media_type="application/json")
 
 
 async def run(view: shapes.Run) -> Response:

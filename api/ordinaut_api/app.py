@@ -64,6 +64,7 @@ def create_app(
         docs_url=None,  # its page loads scripts from another site
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # it would ask at each request; we have our own
         exception_handlers={HTTPException: _explain, RequestValidationError: _pass_on},
     )
     app.add_middleware(Gate, local=local)

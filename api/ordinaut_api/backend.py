@@ -68,7 +68,7 @@ class Backend:
                 await audit.append(
                     connection,
                     actor=caller.id,
-                    verb=right.verb,
+                    verb=right.deed,
                     namespace=namespace,
                     object_=request.url.path.removeprefix(f"/v1/namespaces/{namespace}/"),
                     decision="Denied",

@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import orjson
 from fastapi import Response
+from pydantic import BaseModel
 
 from ordinaut.computing import compute
 from ordinaut.errors import FieldError, Invalid
@@ -24,7 +25,7 @@ DEFAULT_LIMIT: Final = 100
 
 Row = TypeVar("Row")
 Position = TypeVar("Position")
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ async def answer(shown: "Part[Row]", view: Callable[[Row], Item]) -> Response:
     """Return a page as the API answers it, each row shown by ``view``."""
 
     def written() -> Response:
-        return answers.answer(Page(items=[view(row) for row in shown.items], next_cursor=shown.next_cursor))
+        # Item by item: while it writes one of them, Python does nothing else.
+        items = b",".join(answers.content(view(row)) for row in shown.items)
+        around = answers.content(Page(items=[], next_cursor=shown.next_cursor))
+        return answers.written(around.replace(b"[]", b"[" + items + b"]", 1))
 
     return written() if len(shown.items) <= SHORT else await compute(written)
 

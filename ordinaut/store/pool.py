@@ -36,7 +36,7 @@ set_json_loads(orjson.loads)
 set_json_dumps(orjson.dumps)
 
 
-_BY_KEY = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+_BY_KEY = " -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 _PLANNED_ONCE = " -c plan_cache_mode=force_generic_plan"
 
 CHECK_AFTER = 1.0

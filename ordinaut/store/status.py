@@ -5,7 +5,7 @@ The status writer and the API read the same rows, so that ``kubectl get`` and ``
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,7 @@ class TaskRow:
 
     The ``run_…`` fields are the latest run's, None before the first; the ``snoozed_…`` ones are None once a snooze is
     over. ``creator`` is the name of whoever's rights its runs need, None where they need none; ``unauthorized_at`` is
-    since when they lack them.
+    since when they lack them. Two rows are equal if they differ in nothing but ``now``, when they were read.
     """
 
     task_id: int
@@ -65,7 +65,7 @@ class TaskRow:
     run_finished_at: datetime | None
     run_reason: str | None
     last_success_at: datetime | None
-    now: datetime
+    now: datetime = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

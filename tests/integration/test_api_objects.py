@@ -41,6 +41,30 @@ async def audit(pool: Pool) -> list[tuple[str, str, str, str]]:
         return [tuple(row) for row in await cursor.fetchall()]  # type: ignore[misc]
 
 
+async def test_whoever_polls_a_task_sees_whatever_happens_to_it(api: httpx.AsyncClient, pool: Pool) -> None:
+    await put(api, task("polled", LOG))
+
+    async def poll() -> dict[str, Any]:
+        first, second = [await api.get(f"{TASKS}/polled") for _ in range(2)]
+        assert (first.content, first.headers["etag"]) == (second.content, second.headers["etag"])
+        found: dict[str, Any] = second.json()
+        return found
+
+    assert (await poll())["status"]["phase"] == "Idle"
+    run_id = (await api.post(f"{TASKS}/polled/run")).json()["metadata"]["name"]
+    found = (await poll())["status"]
+    assert (found["phase"], found["active"], found["lastRun"]["phase"]) == ("Running", 1, "Pending")
+    await api.post(f"{RUNS}/{run_id}/cancel")
+    assert (await poll())["status"]["lastRun"]["phase"] == "Cancelled"
+    await api.post(f"{TASKS}/polled/pause")
+    assert (await poll())["status"]["phase"] == "Paused"
+    async with pool.connection() as connection:
+        await connection.execute("UPDATE task SET snoozed_until = now() + interval '1 hour', snoozed_by = 'me'")
+    assert (await poll())["status"]["snooze"]["by"] == "me"
+    await api.delete(f"{TASKS}/polled")
+    assert (await api.get(f"{TASKS}/polled")).status_code == 404
+
+
 async def test_put_creates_then_replaces_and_get_shows_it(api: httpx.AsyncClient) -> None:
     first = task("hourly", LOG, schedules=[{"cron": "0 * * * *", "timeZone": "Europe/Chisinau"}])
     created = await put(api, first)

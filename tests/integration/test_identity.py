@@ -72,11 +72,12 @@ async def test_a_denial_is_written_down_once_and_counted_every_time(api: Api, po
         f"nobody may not list tasks in namespace {OURS}; ask for a role that can."
     )
     problem(await api.call("nobody", "DELETE", f"{TASKS}/x"), 403, "forbidden")
+    problem(await api.call("nobody", "POST", f"{TASKS}/x/run"), 403, "forbidden")
     told = [
         (row["actor"], row["verb"], row["object"], row["decision"], row["request_id"]) for row in await audited(pool)
     ]
     assert told[0] == ("tokens:nobody", "list", "tasks", "Denied", "r0")
-    assert [row[1] for row in told] == ["list", "delete"]
+    assert [row[1] for row in told] == ["list", "delete", "run"]  # what was tried, in the words of those who did it
 
 
 async def test_a_token_taken_out_of_the_file_is_refused_soon(

@@ -24,6 +24,7 @@ from ordinaut_api.change import Answer, RightMissing, perform
 from ordinaut_api.identity.guard import Call, guard
 from ordinaut_api.preconditions import Preconditions, check, etag, preconditions
 from ordinaut_api.routes.parameters import ListQuery, NameInPath
+from ordinaut_api.unchanged import Unchanged
 
 PATCH_ATTEMPTS: Final = 5
 """How often a patch is made anew because the object changed meanwhile."""
@@ -40,7 +41,7 @@ class Shelf(Generic[AnyRow, View]):
 
     ``page`` returns rows by name (connection, namespace, rows wanted, name to start after), ``row`` one of them.
     ``show`` reads what else a list of views needs and returns what makes a view of a row; ``read`` returns everything
-    about one.
+    about one; where a view is made of its row and nothing else, ``unchanged`` keeps the JSON of it.
     """
 
     kind: Kind
@@ -49,13 +50,25 @@ class Shelf(Generic[AnyRow, View]):
     row: Callable[[Connection, Key], Awaitable[AnyRow | None]]
     show: Callable[[Connection, Sequence[AnyRow]], Awaitable[Callable[[AnyRow], View]]]
     read: Callable[[Connection, AnyRow], Awaitable[View]]
+    unchanged: Unchanged[AnyRow] | None = None
 
     async def view_of(self, connection: Connection, key: Key) -> View:
         """Return everything about one object, or raise `NotFound`."""
+        return await self.read(connection, await self.existing(connection, key))
+
+    async def existing(self, connection: Connection, key: Key) -> AnyRow:
+        """Return the row of an object, or raise `NotFound`."""
         row = await self.row(connection, key)
         if row is None:
             raise manifests.unknown(key)
-        return await self.read(connection, row)
+        return row
+
+    async def content_of(self, connection: Connection, key: Key, row: AnyRow) -> bytes:
+        """Return everything about one object as JSON."""
+        if self.unchanged is None:
+            return answers.content(await self.read(connection, row))
+        known = self.unchanged.get(key, row)
+        return known or self.unchanged.keep(key, row, answers.content(await self.read(connection, row)))
 
     async def shown(self, connection: Connection, key: Key, *, status: int = 200, **headers: str) -> Answer:
         """Return the answer to a change of an object."""
@@ -92,9 +105,11 @@ def _reading(router: APIRouter, shelf: Shelf[AnyRow, View]) -> None:
 
     @router.get("/{name}", operation_id=f"get{kind}", summary=f"Get a {kind.lower()}", response_model=view)
     async def get(name: NameInPath, call: Annotated[Call, guard("get", collection)]) -> Response:
+        key = Key(kind, call.namespace, name)
         async with call.backend.connection() as connection:
-            found = await shelf.view_of(connection, Key(kind, call.namespace, name))
-        return answers.answer(found, headers=answers.tagged(found))
+            row = await shelf.existing(connection, key)
+            content = await shelf.content_of(connection, key, row)
+        return answers.written(content, headers={"ETag": etag(row.uid, row.version)})
 
 
 def _creating(router: APIRouter, shelf: Shelf[AnyRow, View]) -> None:

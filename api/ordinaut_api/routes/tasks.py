@@ -23,6 +23,7 @@ from ordinaut_api.preconditions import Preconditions, preconditions
 from ordinaut_api.routes.declared import Shelf, declared_router
 from ordinaut_api.routes.parameters import ListQuery, NameInPath, instant
 from ordinaut_api.routes.parameters import Query as Parameters
+from ordinaut_api.unchanged import Unchanged
 
 UPCOMING: Final = 5
 """Next times that a task shows, as in its status in Kubernetes."""
@@ -44,7 +45,7 @@ async def _read(_connection: Connection, row: TaskRow) -> shapes.Task:
     return objects.task(row, upcoming=await foresight.next_times(row, count=UPCOMING))
 
 
-_SHELF: Final = Shelf("Task", shapes.Task, page=_page, row=_row, show=_show, read=_read)
+_SHELF: Final = Shelf("Task", shapes.Task, page=_page, row=_row, show=_show, read=_read, unchanged=Unchanged())
 
 router: APIRouter = declared_router(_SHELF)
 
@@ -80,7 +81,7 @@ async def fires(
     list_name = f"{call.namespace}/tasks/{name}/fires"
     before = pages.decode(query.cursor, list_name=list_name, read=datetime.fromisoformat)
     async with call.backend.connection() as connection:
-        await _existing(connection, Key("Task", call.namespace, name))
+        await _SHELF.existing(connection, Key("Task", call.namespace, name))
         rows = await status.fires(connection, namespace=call.namespace, name=name, limit=query.limit + 1, before=before)
     part = pages.page(rows, limit=query.limit, list_name=list_name, position=lambda row: row.scheduled_at.isoformat())
     return await pages.answer(part, objects.fire)
@@ -97,7 +98,7 @@ async def preview(
 ) -> Response:
     """The next nominal times, none while the task is suspended or paused."""
     async with call.backend.connection() as connection:
-        row = await _existing(connection, Key("Task", call.namespace, name))
+        row = await _SHELF.existing(connection, Key("Task", call.namespace, name))
     return answers.answer(shapes.Preview(items=await foresight.next_times(row, count=query.count)))
 
 
@@ -172,10 +173,3 @@ async def _overlay(call: Call, name: str, change: Callable[[Connection], Awaitab
         return await _SHELF.shown(connection, key)
 
     return await perform(call, work, object_=manifests.path(key), body=raw)
-
-
-async def _existing(connection: Connection, key: Key) -> TaskRow:
-    row = await _row(connection, key)
-    if row is None:
-        raise manifests.unknown(key)
-    return row
