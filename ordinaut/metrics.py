@@ -1,63 +1,263 @@
 """
 Every metric of Ordinaut, declared once; `docs/metrics.md` explains them.
 
-Labels never grow with what users write beyond namespace and tool names. Hot paths count per batch, not per item.
+Whoever does something counts it here, whoever scrapes a process gets from `probes` what stands here. :func:`begin`
+leaves a process only its own metrics: a worker that showed the depth of the queue, as 0, would lie.
+
+Labels never grow with what users write: names of theirs pass a :class:`Bound` first. Counters whose labels have fixed
+values exist from the start, at 0: Prometheus sees no increase in what was not there. Hot paths count per batch, not per
+item.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections import Counter as Tally
+from collections.abc import Iterable
+from itertools import product
+from typing import Final, TypeVar
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.metrics import MetricWrapperBase
+
+from ordinaut import __version__
+from ordinaut.states import FireOutcome, RunPhase, SkipReason
+
+Metric = TypeVar("Metric", bound=MetricWrapperBase)
 
 _LAG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _DURATION = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 
-FIRES = Counter("ordinaut_fires", "Nominal times decided, by outcome: Fired or the reason for skipping.", ["outcome"])
-SCHEDULE_LAG = Histogram(
-    "ordinaut_schedule_lag_seconds",
-    "From a nominal time to its run being in the queue; catching up shows as a long one.",
-    buckets=_LAG,
-)
-CREATOR_REVIEWS = Counter(
-    "ordinaut_creator_reviews", "Questions whether a task's creator may still run it, by answer.", ["result"]
-)
-CLOCK_TASKS_MOVED = Counter("ordinaut_tzdata_moved_tasks", "Tasks whose next time moved with new time zone data.")
+_NOT_MEASURED: Final = float("nan")
+"""No alert takes it for a figure, as it would a 0."""
 
-QUEUE_DEPTH = Gauge("ordinaut_queue_depth", "Runs that a worker could take now.")
-QUEUE_OLDEST_AGE = Gauge("ordinaut_queue_oldest_age_seconds", "Age of the oldest run that a worker could take now.")
-QUEUE_DELAYED = Gauge("ordinaut_queue_delayed", "Runs that wait for a later time.")
-QUEUE_LEASED = Gauge("ordinaut_queue_leased", "Runs under a lease.")
+_owners: dict[MetricWrapperBase, frozenset[str]] = {}
 
-PICKUP_LAG = Histogram("ordinaut_pickup_lag_seconds", "From being claimable to a worker's lease.", buckets=_LAG)
-LEASE_EXPIRED = Counter("ordinaut_lease_expired", "Runs taken back from workers whose lease ran out.")
-FENCED_WRITES = Counter("ordinaut_fenced_writes", "Results dropped because the lease was lost or the run had ended.")
-RUNS = Counter("ordinaut_runs", "Runs that ended, by final phase.", ["phase"])
-RUN_DURATION = Histogram("ordinaut_run_duration_seconds", "From a run's first start to its end.", buckets=_DURATION)
-STEP_DURATION = Histogram("ordinaut_step_duration_seconds", "One try of a step.", ["tool"], buckets=_DURATION)
-SLOTS = Gauge("ordinaut_worker_slots", "Runs that this worker can hold at once.")
-SLOTS_BUSY = Gauge("ordinaut_worker_slots_busy", "Runs that this worker holds.")
+# One more series for each series, and nobody asks when a counter was made.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
-OUTBOX_ROWS = Gauge("ordinaut_outbox_rows", "Transactions whose events are not in the stream yet.")
-OUTBOX_AGE = Gauge("ordinaut_outbox_lag_seconds", "Age of the oldest event that is not in the stream yet.")
-EVENTS_RELAYED = Counter("ordinaut_events_relayed", "Events appended to the stream.")
 
-SYNCED = Counter(
-    "ordinaut_synced_objects", "Objects taken over from the source, by kind and what was done.", ["kind", "action"]
-)
-SYNC_PENDING = Gauge("ordinaut_sync_pending", "Objects seen that are not in PostgreSQL yet.")
-SYNC_FAILURES = Counter("ordinaut_sync_failures", "Attempts to take objects over that failed and are tried again.")
-STATUS_WRITES = Counter("ordinaut_status_writes", "Status patches sent to the API server, by result.", ["result"])
-LEADER = Gauge("ordinaut_leader", "Whether this replica writes status (1) or not (0).")
-JOB_FAILURES = Counter("ordinaut_job_failures", "Failed rounds of a control loop, by loop.", ["job"])
+class Bound:
+    """
+    Bounds the values of a label that users choose: so many in the life of a process, the others are all ``_other``.
 
-HTTP_REQUESTS = Counter(
-    "ordinaut_http_requests", "API requests by route template, method and status.", ["route", "method", "status"]
+    No name of an object begins with an underscore, so nobody can take that one.
+    """
+
+    OTHER: Final = "_other"
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """Return the value of the label for a name."""
+        if name not in self._known:
+            if len(self._known) >= self._limit:
+                return self.OTHER
+            self._known.add(name)
+        return name
+
+
+def _of(processes: str, metric: Metric, *fixed: Iterable[str]) -> Metric:
+    """
+    Return a metric of some processes.
+
+    ``fixed`` are the values of its labels, one sequence for each: every combination exists from the start.
+    """
+    _owners[metric] = frozenset(processes.split())
+    if fixed:
+        for values in product(*fixed):
+            metric.labels(*values)
+    return metric
+
+
+def _unmeasured(gauge: Gauge) -> Gauge:
+    """Return a gauge that shows no number until it is measured."""
+    gauge.set(_NOT_MEASURED)
+    return gauge
+
+
+# ---------------------------------------------------------------- every process
+
+_EVERY = "operator worker api"
+
+SPANS_DROPPED = _of(_EVERY, Counter("ordinaut_spans_dropped", "Spans of traces that the collector did not get."))
+BUILD_INFO = _of(
+    _EVERY,
+    Gauge("ordinaut_build_info", "Always 1; the labels say what runs here.", ["process", "version", "tzdata"]),
 )
-HTTP_DURATION = Histogram(
-    "ordinaut_http_request_duration_seconds", "API requests by route template.", ["route"], buckets=_LAG
+READY = _of(_EVERY, Gauge("ordinaut_ready", "Whether the process can do its job (1) or not (0)."))
+NEED_MISSING = _of(_EVERY, Gauge("ordinaut_need_missing", "Whether a need is not met (1) or met (0).", ["need"]))
+SCHEMA_EXPECTED = _of(
+    _EVERY,
+    _unmeasured(Gauge("ordinaut_schema_expected_version", "The last migration that this process knows.")),
 )
-AUTHENTICATION_FAILURES = Counter(
-    "ordinaut_authentication_failures", "API requests without a known caller, by what they were answered.", ["result"]
+SCHEMA_VERSION = _of(_EVERY, _unmeasured(Gauge("ordinaut_schema_version", "The last migration that the database has.")))
+RUNS = _of(
+    _EVERY, Counter("ordinaut_runs", "Runs that ended, by final phase and namespace.", ["phase", "task_namespace"])
 )
-DENIALS = Counter(
-    "ordinaut_denials",
-    "API requests that their caller had no right to, and whether the audit trail shows them.",
-    ["audited"],
+
+# ---------------------------------------------------------------- the operator: time
+
+FIRES = _of(
+    "operator",
+    Counter("ordinaut_fires", "Nominal times decided, by outcome: Fired or the reason for skipping.", ["outcome"]),
+    [FireOutcome.FIRED, *SkipReason],
 )
+SCHEDULE_LAG = _of(
+    "operator",
+    Histogram(
+        "ordinaut_schedule_lag_seconds",
+        "From a nominal time to its run being in the queue; catching up shows as a long one.",
+        buckets=_LAG,
+    ),
+)
+SCHEDULE_OVERDUE = _of(
+    "operator",
+    _unmeasured(
+        Gauge("ordinaut_schedule_overdue_seconds", "How long the oldest due task has been due and not been fired.")
+    ),
+)
+NEXT_FIRE = _of(
+    "operator",
+    _unmeasured(Gauge("ordinaut_next_fire_timestamp_seconds", "When the next task fires; NaN if none ever does.")),
+)
+TASKS = _of("operator", Gauge("ordinaut_tasks", "Declared tasks: ready, paused or not ready.", ["state"]))
+CREATOR_REVIEWS = _of(
+    "operator",
+    Counter("ordinaut_creator_reviews", "Questions whether a task's creator may still run it, by answer.", ["result"]),
+    ["allowed", "denied", "unanswered"],
+)
+CLOCK_TASKS_MOVED = _of(
+    "operator", Counter("ordinaut_tzdata_moved_tasks", "Tasks whose next time moved with new time zone data.")
+)
+
+# ---------------------------------------------------------------- the operator: queue and events
+
+QUEUE_DEPTH = _of("operator", Gauge("ordinaut_queue_depth", "Runs that a worker could take now."))
+QUEUE_OLDEST_AGE = _of(
+    "operator", Gauge("ordinaut_queue_oldest_age_seconds", "Age of the oldest run that a worker could take now.")
+)
+QUEUE_DELAYED = _of("operator", Gauge("ordinaut_queue_delayed", "Runs that wait for a later time."))
+QUEUE_LEASED = _of("operator", Gauge("ordinaut_queue_leased", "Runs under a lease."))
+LEASE_EXPIRED = _of("operator", Counter("ordinaut_lease_expired", "Runs taken back from workers whose lease ran out."))
+INVARIANT_VIOLATIONS = _of(
+    "operator",
+    Counter("ordinaut_invariant_violations", "Findings of what must never be, by invariant.", ["invariant"]),
+)
+OUTBOX_ROWS = _of("operator", Gauge("ordinaut_outbox_rows", "Transactions whose events are not in the stream yet."))
+OUTBOX_AGE = _of(
+    "operator", Gauge("ordinaut_outbox_lag_seconds", "Age of the oldest event that is not in the stream yet.")
+)
+EVENTS_RELAYED = _of("operator", Counter("ordinaut_events_relayed", "Events appended to the stream."))
+
+# ---------------------------------------------------------------- the operator: database and loops
+
+PARTITION_DAYS_AHEAD = _of(
+    "operator",
+    _unmeasured(Gauge("ordinaut_partition_days_ahead", "Days after today that have their partitions, up to 30.")),
+)
+OLDEST_TRANSACTION = _of(
+    "operator",
+    _unmeasured(
+        Gauge("ordinaut_database_oldest_transaction_seconds", "Age of the oldest transaction that can be seen.")
+    ),
+)
+DATABASE_SIZE = _of(
+    "operator", _unmeasured(Gauge("ordinaut_database_size_bytes", "Size of the database on its server's disk."))
+)
+JOB_FAILURES = _of("operator", Counter("ordinaut_job_failures", "Failed rounds of a control loop, by loop.", ["loop"]))
+
+# ---------------------------------------------------------------- the operator: Kubernetes
+
+SYNCED = _of(
+    "operator",
+    Counter(
+        "ordinaut_synced_objects", "Objects taken over from the source, by kind and what was done.", ["kind", "action"]
+    ),
+    ["Task", "Pipeline", "Tool"],
+    ["changed", "removed"],
+)
+SYNC_PENDING = _of("operator", Gauge("ordinaut_sync_pending", "Objects seen that are not in PostgreSQL yet."))
+SYNC_FAILURES = _of(
+    "operator",
+    Counter("ordinaut_sync_failures", "Attempts to take objects over that failed and are tried again."),
+)
+STATUS_WRITES = _of(
+    "operator",
+    Counter("ordinaut_status_writes", "Status patches sent to the API server, by result.", ["result"]),
+    ["written", "gone", "refused", "unavailable", "failed"],
+)
+LEADER = _of("operator", Gauge("ordinaut_leader", "Whether this replica writes status (1) or not (0)."))
+LEADER_SINCE = _of(
+    "operator",
+    Gauge("ordinaut_leader_since_timestamp_seconds", "Since when this replica writes status; 0 if it does not."),
+)
+
+# ---------------------------------------------------------------- the worker
+
+PICKUP_LAG = _of(
+    "worker",
+    Histogram("ordinaut_pickup_lag_seconds", "From being claimable to a worker's lease.", buckets=_LAG),
+)
+FENCED_WRITES = _of(
+    "worker",
+    Counter("ordinaut_fenced_writes", "Results dropped because the lease was lost or the run had ended."),
+)
+RUN_DURATION = _of(
+    "worker",
+    Histogram("ordinaut_run_duration_seconds", "From a run's first start to its end.", buckets=_DURATION),
+)
+STEP_DURATION = _of(
+    "worker", Histogram("ordinaut_step_duration_seconds", "One try of a step.", ["tool"], buckets=_DURATION)
+)
+SLOTS = _of("worker", Gauge("ordinaut_worker_slots", "Runs that this worker can hold at once."))
+SLOTS_BUSY = _of("worker", Gauge("ordinaut_worker_slots_busy", "Runs that this worker holds."))
+
+# ---------------------------------------------------------------- the api
+
+HTTP_REQUESTS = _of(
+    "api",
+    Counter(
+        "ordinaut_http_requests", "API requests by route template, method and status.", ["route", "method", "status"]
+    ),
+)
+HTTP_DURATION = _of(
+    "api",
+    Histogram("ordinaut_http_request_duration_seconds", "API requests by route template.", ["route"], buckets=_LAG),
+)
+AUTHENTICATION_FAILURES = _of(
+    "api",
+    Counter(
+        "ordinaut_authentication_failures",
+        "API requests without a known caller, by what they were answered.",
+        ["result"],
+    ),
+    ["refused", "limited", "unavailable"],
+)
+DENIALS = _of(
+    "api",
+    Counter(
+        "ordinaut_denials",
+        "API requests that their caller had no right to, and whether the audit trail shows them.",
+        ["audited"],
+    ),
+    ["yes", "no"],
+)
+
+# ---------------------------------------------------------------- filling them
+
+TASK_NAMESPACE = Bound(200)
+TOOL = Bound(100)
+
+
+def begin(process: str, *, tzdata: str) -> None:
+    """Leave only the metrics of this process, and say what it is; called once, at its start."""
+    for metric, owners in _owners.items():
+        if process not in owners:
+            REGISTRY.unregister(metric)
+    BUILD_INFO.labels(process, __version__, tzdata).set(1)
+
+
+def count_runs(ended: Iterable[tuple[RunPhase, str]]) -> None:
+    """Count runs that have ended, each given as its final phase and its namespace."""
+    for (phase, namespace), count in Tally(ended).items():
+        RUNS.labels(phase.value, TASK_NAMESPACE(namespace)).inc(count)

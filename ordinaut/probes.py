@@ -12,21 +12,27 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from ordinaut.metrics import NEED_MISSING, READY
+
 
 class Readiness:
     """What a process needs to do its job; it is ready when nothing is missing."""
 
     def __init__(self, **missing: str) -> None:
         """Start with needs that are not met yet, each with the reason to show."""
-        self._missing = dict(missing)
+        self._missing: dict[str, str] = {}
+        for need, why in missing.items():
+            self.missing(need, why=why)
 
     def met(self, need: str) -> None:
         """Record that a need is met."""
         self._missing.pop(need, None)
+        NEED_MISSING.labels(need).set(0)
 
     def missing(self, need: str, *, why: str) -> None:
         """Record that a need is not met, and why."""
         self._missing[need] = why
+        NEED_MISSING.labels(need).set(1)
 
     @property
     def reasons(self) -> Mapping[str, str]:
@@ -54,6 +60,7 @@ def metrics_body() -> tuple[bytes, str]:
 @asynccontextmanager
 async def serve(readiness: Readiness, *, host: str, port: int) -> AsyncIterator[int]:
     """Serve the probes as long as the context lasts; yields the port, which port 0 lets the system choose."""
+    READY.set_function(lambda: float(readiness.ready))
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})

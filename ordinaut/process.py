@@ -7,14 +7,15 @@ SIGTERM or SIGINT has come.
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
 import uvloop
 
-from ordinaut import __version__, logging, settings
+from ordinaut import __version__, logging, metrics, schedule, settings
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness, serve
 from ordinaut.settings import ProcessSettings
@@ -30,10 +31,23 @@ log = get_logger(__name__)
 def start(process: str, model: type[Configured], work: Callable[[Configured], Coroutine[Any, Any, None]]) -> None:
     """Read the settings, set up logging, and run ``work`` with them until it returns."""
     configured = settings.load(model)
+    if traced := _wants_traces():
+        from ordinaut import tracing  # noqa: PLC0415 - OpenTelemetry is loaded only where it is used
     keep()
+    metrics.begin(process, tzdata=schedule.tzdata_version())
     logging.configure(process=process, level=configured.log_level, log_format=configured.log_format)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        tracing.exporting(process) if traced else nullcontext(),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(work(configured))
+
+
+def _wants_traces() -> bool:
+    """Whether the environment names a collector of traces, by OpenTelemetry's own variables."""
+    named = any(os.environ.get(name) for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+    return named and not off
 
 
 def keep() -> None:

@@ -9,7 +9,7 @@ passwords: they are never repeated.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
@@ -23,6 +23,14 @@ from ordinaut.access.caller import Authority
 from ordinaut.errors import shown
 from ordinaut.logging import LogFormat
 
+BY_PARTS: Final = ""
+"""The address of a database that libpq's own variables describe: wherever it connects, libpq reads them."""
+
+
+def database_by_parts() -> bool:
+    """Whether libpq's variables name a server; they count where no address is given."""
+    return bool(os.environ.get("PGHOST"))
+
 
 class ProcessSettings(BaseSettings):
     """What every process needs."""
@@ -31,7 +39,8 @@ class ProcessSettings(BaseSettings):
 
     database_url: SecretStr = Field(
         validation_alias=AliasChoices("ORDINAUT_DATABASE_URL", "DATABASE_URL"),
-        description="PostgreSQL 15 or newer, as postgresql://user:password@host:5432/database.",
+        description="PostgreSQL 15 or newer, as postgresql://user:password@host:5432/database; or leave it out and set"
+        " PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE.",
     )
     redis_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
@@ -43,9 +52,17 @@ class ProcessSettings(BaseSettings):
     probe_host: str = Field(default="0.0.0.0", description="Address of /healthz, /readyz and /metrics.")  # noqa: S104 - probes and scrapes come from outside the pod
     probe_port: int = Field(default=9090, ge=0, le=65535, description="Port of the same; 0 picks a free one.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _database_by_parts(cls, given: dict[str, Any]) -> dict[str, Any]:
+        named = {"database_url", *_variables("database_url", cls.model_fields["database_url"])}
+        return given if named & given.keys() or not database_by_parts() else {**given, "database_url": BY_PARTS}
+
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value() == BY_PARTS and database_by_parts():
+            return url
         try:
             parts = conninfo_to_dict(url.get_secret_value())
         except psycopg.ProgrammingError:

@@ -17,7 +17,7 @@ from tests.toolserver import ToolServer
 # A developer's own settings must not reach the code under test.
 for _name in [name for name in os.environ if name.startswith("ORDINAUT_") and not name.startswith("ORDINAUT_TEST_")]:
     del os.environ[_name]
-for _name in ("DATABASE_URL", "REDIS_URL"):
+for _name in ("DATABASE_URL", "REDIS_URL", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSSLMODE"):
     os.environ.pop(_name, None)
 
 

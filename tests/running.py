@@ -92,6 +92,11 @@ class Processes:
             )
         return running
 
+    def kill(self) -> None:
+        """End all of them at once, as a machine that is lost."""
+        for one in self._started:
+            one.kill()
+
     def logs(self) -> str:
         """Return what all of them have logged lately."""
         return "\n".join(f"--- {one.name}\n{one.log()}" for one in self._started)

@@ -9,7 +9,7 @@ Everything but that is safe on every replica at once.
 import asyncio
 import sys
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from ordinaut.store.pool import Pool, open_pool
 from ordinaut.store.ready import wait_until_migrated
 from ordinaut_operator import janitor
 from ordinaut_operator.clock import Clock
+from ordinaut_operator.invariants import Checker
 from ordinaut_operator.relay import relay
 from ordinaut_operator.rights import Rights
 from ordinaut_operator.settings import OperatorSettings
@@ -35,6 +36,8 @@ POOL_SIZE = 8
 RELAY_EVERY = timedelta(milliseconds=200)
 REAP_EVERY = timedelta(seconds=1)
 MEASURE_EVERY = timedelta(seconds=5)
+TAKE_STOCK_EVERY = timedelta(minutes=1)
+CHECK_EVERY = timedelta(minutes=1)
 VACUUM_EVERY = timedelta(seconds=10)
 PARTITIONS_EVERY = timedelta(hours=1)
 FORGET_EVERY = timedelta(hours=1)
@@ -53,7 +56,7 @@ async def run(configured: OperatorSettings) -> None:
     async with (
         process.running(configured, readiness=readiness, source=configured.source) as stopped,
         open_pool(configured.database_url.get_secret_value(), application="operator", size=POOL_SIZE) as pool,
-        stream.connect(configured.redis_url.get_secret_value()) as redis,
+        _stream(configured) as redis,
     ):
         working = asyncio.create_task(_work(configured, pool, redis, file=file, readiness=readiness))
         await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -62,6 +65,13 @@ async def run(configured: OperatorSettings) -> None:
         else:
             # A loop that broke off by itself is a defect: the process ends with its traceback, and is restarted.
             await working
+
+
+def _stream(configured: OperatorSettings) -> AbstractAsyncContextManager[Redis | None]:
+    """Return the client of the stream, None where there is no stream."""
+    if configured.events == "off":
+        return nullcontext()
+    return stream.connect(configured.redis_url.get_secret_value(), ca_file=configured.redis_ca_file)
 
 
 def _access_file(configured: OperatorSettings) -> AccessFile | None:
@@ -76,7 +86,7 @@ def _access_file(configured: OperatorSettings) -> AccessFile | None:
 
 
 async def _work(
-    configured: OperatorSettings, pool: Pool, redis: Redis, *, file: AccessFile | None, readiness: Readiness
+    configured: OperatorSettings, pool: Pool, redis: Redis | None, *, file: AccessFile | None, readiness: Readiness
 ) -> None:
     await wait_until_migrated(pool, readiness=readiness)
     async with AsyncExitStack() as stack:
@@ -97,16 +107,21 @@ async def _work(
                 group.create_task(part)
 
 
-def _keep_house(clock: Clock, configured: OperatorSettings, pool: Pool, redis: Redis) -> None:
+def _keep_house(clock: Clock, configured: OperatorSettings, pool: Pool, redis: Redis | None) -> None:
     """Have the clock do what must be done from time to time."""
     clock.every(
-        RELAY_EVERY, lambda: relay(pool, redis, max_length=configured.stream_max_length), name="relay", need="redis"
+        RELAY_EVERY,
+        lambda: relay(pool, redis, max_length=configured.stream_max_length),
+        name="relay",
+        need="database" if redis is None else "redis",
     )
     reaper = janitor.Reaper(
         pool, max_deliveries=configured.max_deliveries, recovery=timedelta(seconds=configured.recovery_seconds)
     )
     clock.every(REAP_EVERY, reaper.reap, name="reap")
     clock.every(MEASURE_EVERY, lambda: janitor.measure(pool), name="measure")
+    clock.every(TAKE_STOCK_EVERY, lambda: janitor.take_stock(pool), name="stock")
+    clock.every(CHECK_EVERY, Checker(pool).check, name="invariants")
     clock.every(VACUUM_EVERY, lambda: janitor.vacuum(pool), name="vacuum")
     clock.every(
         PARTITIONS_EVERY,

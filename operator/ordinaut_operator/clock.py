@@ -65,6 +65,7 @@ class Clock:
 
         ``need`` is what the job's success proves to be there.
         """
+        metrics.JOB_FAILURES.labels(name)
         self._scheduler.add_job(
             self._guarded(job, name=name, need=need),
             IntervalTrigger(seconds=interval.total_seconds(), timezone=UTC),
@@ -154,7 +155,7 @@ class Clock:
                 if not self._stopping:
                     raise
             except Exception:
-                metrics.JOB_FAILURES.labels(job=name).inc()
+                metrics.JOB_FAILURES.labels(loop=name).inc()
                 log.exception("control loop failed", job=name)
             else:
                 self._readiness.met(need)
@@ -162,7 +163,7 @@ class Clock:
         return run
 
     def _failed(self, name: str, *, need: str, error: Exception) -> None:
-        metrics.JOB_FAILURES.labels(job=name).inc()
+        metrics.JOB_FAILURES.labels(loop=name).inc()
         why = str(error).strip() or type(error).__name__
         if need not in self._readiness.reasons:
             log.warning("control loop waits", job=name, need=need, reason=why)

@@ -6,13 +6,14 @@ their times, writes ledger, runs and queue, and moves the clocks on; so a crash 
 never, and any number of operators may do it at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
+from time import monotonic
 from typing import Any
 
-from ordinaut import metrics, schedule
+from ordinaut import metrics, schedule, spans
 from ordinaut.declaration.nominal import stored_schedules
 from ordinaut.declaration.running import replace_active
 from ordinaut.events.envelope import Event
@@ -138,6 +139,7 @@ def _seconds(count: int | None) -> timedelta | None:
 
 
 async def _fire_batch(pool: Pool, *, rights: Rights) -> Round:
+    began = monotonic()
     async with pool.connection() as connection, connection.transaction():
         tasks = await clock.claim_due(connection, limit=BATCH, without=rights.unknown)
         judged = [(task, rights.may_run(task)) for task in tasks]
@@ -153,6 +155,8 @@ async def _fire_batch(pool: Pool, *, rights: Rights) -> Round:
             await events.append(connection, [event.compact() for one in verdicts for event in _events(one)])
             await status.notify(connection, [one.task.task_id for one in verdicts])
         await _replace(connection, verdicts)
+    if spans.receiver is not None:
+        spans.receiver.record(_spans(verdicts, took=monotonic() - began))
     return _count(verdicts, left=left)
 
 
@@ -196,6 +200,21 @@ def _events(verdict: Verdict) -> list[Event]:
         }
         found.append(Event("task.skipped", task.namespace, task.name, data=data))
     return found
+
+
+def _spans(verdicts: Sequence[Verdict], *, took: float) -> Iterator[spans.Span]:
+    for verdict in verdicts:
+        task, started = verdict.task, verdict.task.now.timestamp()
+        for run in verdict.runs:
+            yield spans.fire(
+                run=str(run.run_id),
+                namespace=task.namespace,
+                task=task.name,
+                scheduled_at=run.scheduled_at,
+                lag=_lag(task, run.scheduled_at) if run.scheduled_at else 0.0,
+                started=started,
+                ended=started + took,
+            )
 
 
 def _count(verdicts: Sequence[Verdict], *, left: int) -> Round:

@@ -2,9 +2,10 @@
 The janitor: what must be done from time to time so that nothing is stuck and nothing grows for ever.
 
 Takes back what lost leases held, moves delayed work, keeps partitions ahead and drops old ones, vacuums the hot
-tables, and measures the queue. Every duty is safe on any number of replicas at once.
+tables, and measures queue, clock and database. Every duty is safe on any number of replicas at once.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 from time import monotonic
@@ -17,7 +18,7 @@ from ordinaut.events.envelope import Event
 from ordinaut.logging import get_logger
 from ordinaut.schedule import next_fires
 from ordinaut.states import RunPhase
-from ordinaut.store import clock, events, history, idempotency, runs, status, work
+from ordinaut.store import clock, events, history, idempotency, migrate, runs, status, survey, work
 from ordinaut.store.clock import Advance, ClockRow
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.runs import Finished
@@ -112,16 +113,35 @@ async def release(pool: Pool) -> int:
 
 
 async def measure(pool: Pool) -> None:
-    """Set the metrics of queue and outbox."""
+    """Set the metrics of queue, outbox and clock; asked every few seconds."""
     async with pool.connection() as connection:
         queue = await work.figures(connection)
         outbox = await events.figures(connection)
+        time = await survey.clock(connection)
     metrics.QUEUE_DEPTH.set(queue.claimable)
     metrics.QUEUE_OLDEST_AGE.set(queue.oldest_age)
     metrics.QUEUE_DELAYED.set(queue.delayed)
     metrics.QUEUE_LEASED.set(queue.leased)
     metrics.OUTBOX_ROWS.set(outbox.rows)
     metrics.OUTBOX_AGE.set(outbox.oldest_age)
+    metrics.SCHEDULE_OVERDUE.set(time.overdue)
+    metrics.NEXT_FIRE.set(math.nan if time.next_fire is None else time.next_fire)
+
+
+async def take_stock(pool: Pool) -> None:
+    """Set the metrics of tasks, partitions, schema and database: each reads more, so they are asked once a minute."""
+    async with pool.connection() as connection:
+        tasks = await survey.tasks(connection)
+        days = await survey.partition_days_ahead(connection)
+        database = await survey.database(connection)
+        version = await migrate.applied_version(connection)
+    metrics.TASKS.labels("ready").set(tasks.ready)
+    metrics.TASKS.labels("paused").set(tasks.paused)
+    metrics.TASKS.labels("not_ready").set(tasks.not_ready)
+    metrics.PARTITION_DAYS_AHEAD.set(days)
+    metrics.OLDEST_TRANSACTION.set(database.oldest_transaction)
+    metrics.DATABASE_SIZE.set(database.size)
+    metrics.SCHEMA_VERSION.set(version)
 
 
 async def vacuum(pool: Pool) -> None:

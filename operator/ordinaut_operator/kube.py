@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import aiohttp
 import kopf
@@ -79,6 +79,12 @@ def path_of(kind: Kind, *, namespace: str | None = None, name: str | None = None
     return "/".join(segment for segment in segments if segment)
 
 
+class _Answer(NamedTuple):
+    status: int
+    etag: str
+    body: bytes
+
+
 class Kube:
     """A client of one API server; an asynchronous context manager. Timeouts are in seconds."""
 
@@ -117,17 +123,17 @@ class Kube:
         """Send a request and return the decoded answer; raises :class:`Unavailable` or :class:`Refused`."""
         headers = {"Accept": accept} | ({} if body is None else {"Content-Type": content_type})
         data = None if body is None else orjson.dumps(body)
-        limit = aiohttp.ClientTimeout(total=timeout or self._timeout)
-        try:
-            status, answer = await self._send(method, path, params=params, data=data, headers=headers, timeout=limit)
-            if status == HTTPStatus.UNAUTHORIZED:
-                await self._close()  # the token has changed: log in anew, once
-                status, answer = await self._send(
-                    method, path, params=params, data=data, headers=headers, timeout=limit
-                )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._unavailable(f"{_SILENT}: {type(error).__name__} {error}".strip()) from error
-        return self._decoded(status, answer)
+        answer = await self._ask(method, path, params=params, data=data, headers=headers, timeout=timeout)
+        return self._decoded(answer)
+
+    async def published(self, path: str, *, known: str | None = None) -> tuple[str, Any] | None:
+        """Return a document that the API server publishes and its ETag; None if it is still the ``known`` one."""
+        headers = {"Accept": _JSON} | ({"If-None-Match": known} if known else {})
+        answer = await self._ask("GET", path, headers=headers)
+        if answer.status == HTTPStatus.NOT_MODIFIED:
+            self._heard()
+            return None
+        return answer.etag, self._decoded(answer)
 
     async def metadata(self, kind: Kind, *, namespace: str | None = None) -> AsyncIterator[Sequence[dict[str, Any]]]:
         """Yield the metadata of all objects of a kind, page by page; see :meth:`objects`."""
@@ -155,14 +161,10 @@ class Kube:
             params["continue"] = token
 
     async def get(self, key: Key) -> dict[str, Any] | None:
-        """Return an object, or None if there is none."""
-        try:
-            found: dict[str, Any] = await self.call("GET", path_of(key.kind, namespace=key.namespace, name=key.name))
-        except Refused as refusal:
-            if refusal.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise
-        return found
+        """Return an object, or None if there is none; a list of one, so that the right to list is enough."""
+        params = {"fieldSelector": f"metadata.name={key.name}"}
+        listed = await self.call("GET", path_of(key.kind, namespace=key.namespace), params=params)
+        return next(iter(listed["items"] or ()), None)
 
     async def replace_status(self, key: Key, *, uid: str, status: Mapping[str, Any], timeout: float) -> dict[str, Any]:  # noqa: ASYNC109 - as above
         """
@@ -179,6 +181,26 @@ class Kube:
         written: dict[str, Any] = await self.call("PATCH", path, body=patch, content_type=_JSON_PATCH, timeout=timeout)
         return written
 
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str],
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> "_Answer":
+        limit = aiohttp.ClientTimeout(total=timeout or self._timeout)
+        try:
+            answer = await self._send(method, path, params=params, data=data, headers=headers, timeout=limit)
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                await self._close()  # the token has changed: log in anew, once
+                answer = await self._send(method, path, params=params, data=data, headers=headers, timeout=limit)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unavailable(f"{_SILENT}: {type(error).__name__} {error}".strip()) from error
+        return answer
+
     async def _send(
         self,
         method: str,
@@ -188,12 +210,12 @@ class Kube:
         data: bytes | None,
         headers: Mapping[str, str],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
-    ) -> tuple[int, bytes]:
+    ) -> "_Answer":
         session = self._open()
         async with session.request(
             method, path, params=params, data=data, headers=headers, timeout=timeout, allow_redirects=False
         ) as response:
-            return response.status, await response.read()
+            return _Answer(response.status, response.headers.get("ETag", ""), await response.read())
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -210,18 +232,22 @@ class Kube:
             session, self._session = self._session, None
             await session.close()
 
-    def _decoded(self, status: int, answer: bytes) -> Any:
+    def _decoded(self, answer: "_Answer") -> Any:
+        status, body = answer.status, answer.body
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise self._unavailable(f"{_SILENT}: {status} {_message(answer)}")
+            raise self._unavailable(f"{_SILENT}: {status} {_message(body)}")
         try:
-            decoded = orjson.loads(answer) if status < HTTPStatus.MULTIPLE_CHOICES else None
+            decoded = orjson.loads(body) if status < HTTPStatus.MULTIPLE_CHOICES else None
         except orjson.JSONDecodeError:
-            raise self._unavailable(f"{_SILENT}, but something else does: {_message(answer)}") from None
+            raise self._unavailable(f"{_SILENT}, but something else does: {_message(body)}") from None
+        self._heard()
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise Refused(f"{status} {_message(body)}", status=status)
+        return decoded
+
+    def _heard(self) -> None:
         if self._readiness is not None:
             self._readiness.met(NEED)
-        if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise Refused(f"{status} {_message(answer)}", status=status)
-        return decoded
 
     def _unavailable(self, why: str) -> Unavailable:
         if self._readiness is not None:

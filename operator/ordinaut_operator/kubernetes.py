@@ -14,6 +14,7 @@ from ordinaut.access.review import SUBJECT_ACCESS_REVIEWS, is_allowed, subject_a
 from ordinaut.access.rights import RUN_TASK
 from ordinaut.probes import Readiness
 from ordinaut.store.pool import Pool
+from ordinaut_operator.definitions import Definitions
 from ordinaut_operator.kube import Kube, Login, login
 from ordinaut_operator.leader import Elector
 from ordinaut_operator.rights import Review
@@ -42,10 +43,17 @@ async def run_kubernetes(configured: OperatorSettings, pool: Pool, *, readiness:
     """Take over what the API server has and write status back, until cancelled."""
     statuses = Statuses()
     async with Kube(readiness=readiness) as kube:
-        elector = Elector(kube=kube, namespace=configured.lease_namespace, identity=configured.identity)
+        elector = Elector(
+            kube=kube,
+            namespace=configured.lease_namespace,
+            name=configured.lease_name,
+            identity=configured.identity,
+        )
+        definitions = Definitions(kube=kube, readiness=readiness)
         source = KubernetesSource(
             pool=pool,
             kube=kube,
+            definitions=definitions,
             readiness=readiness,
             statuses=statuses,
             namespaces=configured.watch_namespaces,
@@ -56,6 +64,7 @@ async def run_kubernetes(configured: OperatorSettings, pool: Pool, *, readiness:
             url=configured.database_url.get_secret_value(),
             kube=kube,
             leadership=elector,
+            whole=definitions.whole,
             statuses=statuses,
         )
         async with asyncio.TaskGroup() as group:

@@ -88,7 +88,20 @@ def parsed(lease: Mapping[str, Any]) -> Record:
     )
 
 
-def lease_object(record: Record, *, name: str) -> dict[str, Any]:
+def owner_of(lease_namespace: str | None, *, environment: Mapping[str, str]) -> dict[str, str] | None:
+    """
+    Return the pod that this process runs in, as the owner of its Lease, or None where it is not known.
+
+    Nobody else would take the Lease away: it is made at run time, so it is no part of what was installed. Each holder
+    writes itself, so that the Lease is collected with the last one. An owner elsewhere would count as gone.
+    """
+    namespace, name, uid = (environment.get(f"POD_{part}") for part in ("NAMESPACE", "NAME", "UID"))
+    if not (name and uid and namespace and namespace == lease_namespace):
+        return None
+    return {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}
+
+
+def lease_object(record: Record, *, name: str, owner: dict[str, str] | None = None) -> dict[str, Any]:
     """Return the Lease object that says ``record``."""
     spec = {
         "holderIdentity": record.holder,
@@ -97,7 +110,9 @@ def lease_object(record: Record, *, name: str) -> dict[str, Any]:
         "renewTime": record.renewed,
         "leaseTransitions": record.transitions,
     }
-    metadata = {"name": name} | ({"resourceVersion": record.version} if record.version else {})
+    metadata: dict[str, Any] = {"name": name} | ({"resourceVersion": record.version} if record.version else {})
+    if owner is not None:
+        metadata["ownerReferences"] = [owner]
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
 
@@ -125,6 +140,7 @@ class Elector:
         self._kube = kube
         self._namespace = namespace
         self._name = name
+        self._owner = owner_of(namespace, environment=os.environ)
         self._duration = duration
         self._renew_deadline = renew_deadline
         self._retry_period = retry_period
@@ -174,7 +190,7 @@ class Elector:
         except Refused as error:
             self._sight = None
             if error.status != HTTPStatus.CONFLICT:  # somebody else was faster: no news
-                why = "lease refused; the operator's role needs get, create and update of leases"
+                why = "lease refused; the operator's role needs create of leases, and get and update of this one"
                 log.error(why, error=str(error))  # noqa: TRY400 - the traceback says nothing more
         if led and not self.leading:
             log.warning("not leading any more: this replica writes no status", identity=self.identity)
@@ -197,11 +213,12 @@ class Elector:
         self._leads_until = sent + self._renew_deadline
         metrics.LEADER.set(1)
         if not self._won.is_set():
+            metrics.LEADER_SINCE.set_to_current_time()
             log.info("leading: this replica writes status", identity=self.identity)
             self._won.set()
 
     async def _write(self, record: Record, *, timeout: float) -> None:  # noqa: ASYNC109 - it is the request's
-        body = lease_object(record, name=self._name)
+        body = lease_object(record, name=self._name, owner=self._owner)
         method, path = ("PUT", self._name) if record.version else ("POST", None)
         written = parsed(await self._kube.call(method, self._path(path), body=body, timeout=timeout))
         self._sight = Sight(written, self._clock())
@@ -214,6 +231,7 @@ class Elector:
         self._leads_until = float("-inf")
         self._won.clear()
         metrics.LEADER.set(0)
+        metrics.LEADER_SINCE.set(0)
 
     async def _release(self) -> None:
         """Leave the lease to the others at once, if it is ours."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, Json, model_validator
+from pydantic import Field, FilePath, Json, model_validator
 from pydantic_settings import NoDecode
 
 from ordinaut.access.caller import Authority
@@ -25,6 +25,12 @@ class OperatorSettings(AccessSettings):
     identity: str | None = Field(
         default=None, description="Name of this replica in the Lease; by default POD_NAME, else made of the host name."
     )
+    lease_name: str = Field(
+        default="ordinaut-operator",
+        min_length=1,
+        max_length=253,
+        description="Name of the Lease; another one for each installation in a namespace.",
+    )
     lease_namespace: str | None = Field(
         default=None, description="Namespace of the Lease; by default the operator's own."
     )
@@ -41,11 +47,27 @@ class OperatorSettings(AccessSettings):
     )
     history_days: int = Field(default=30, ge=1, description="Days that runs and steps are kept.")
     event_days: int = Field(default=3, ge=1, description="Days that relayed events are kept.")
+    events: Literal["on", "off"] = Field(
+        default="on", description="Whether there is a Redis or Valkey to tell events to; PostgreSQL keeps them anyway."
+    )
+    redis_ca_file: FilePath | None = Field(
+        default=None, description="Certificates (PEM) of those who vouch for the server of a rediss:// address."
+    )
     stream_max_length: int = Field(
         default=100_000,
         ge=1000,
         description="Events kept in the Redis stream, about 1 KiB each; PostgreSQL keeps more.",
     )
+
+    @model_validator(mode="after")
+    def _authority_for_encrypted(self) -> Self:
+        scheme = self.redis_url.get_secret_value().partition(":")[0]
+        if self.events == "on" and self.redis_ca_file is not None and scheme != "rediss":
+            raise ValueError(
+                "ORDINAUT_REDIS_CA_FILE needs an ORDINAUT_REDIS_URL that begins with rediss://: by this one, nothing is"
+                " encrypted"
+            )
+        return self
 
     @model_validator(mode="after")
     def _directory_for_its_source(self) -> Self:

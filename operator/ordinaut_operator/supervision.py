@@ -62,12 +62,13 @@ async def keep_going(job: str, work: Callable[[], Awaitable[None]], *, backoff: 
     """
     loop = asyncio.get_running_loop()
     backoff = backoff or Backoff()
+    metrics.JOB_FAILURES.labels(job)
     while True:
         began = loop.time()
         try:
             await work()
         except Exception as error:
-            metrics.JOB_FAILURES.labels(job=job).inc()
+            metrics.JOB_FAILURES.labels(loop=job).inc()
             expected = is_away(error) or isinstance(error, OrdinautError)
             log.warning("loop failed and is started again", job=job, error=str(error).strip(), exc_info=not expected)
         if loop.time() - began > _SETTLED:

@@ -22,12 +22,12 @@ import kopf
 import uvloop
 from yarl import URL
 
-from ordinaut.errors import OrdinautError
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.resources.manifest import API_VERSION
 from ordinaut_operator import handlers
-from ordinaut_operator.kube import PLURALS, Kube, Login, Refused, path_of, session_for
+from ordinaut_operator.definitions import DefinitionsMissing
+from ordinaut_operator.kube import PLURALS, Kube, Login, path_of, session_for
 from ordinaut_operator.supervision import Backoff
 
 log = get_logger(__name__)
@@ -38,12 +38,10 @@ NEED: Final = "watch"
 _CLOSING: Final = 0.1
 """Seconds."""
 
+_FORBIDDEN: Final = "there is no such namespace, or the operator's role for it lacks list and watch"
+
 _STOP_TIMEOUT: Final = 10.0
 """Seconds; kopf takes some to give up ten thousand objects that it has just listed."""
-
-
-class DefinitionsMissing(OrdinautError):
-    """The CustomResourceDefinitions are not installed."""
 
 
 class Watch:
@@ -78,7 +76,7 @@ class Watch:
 
     async def run(self) -> None:
         """Watch until kopf ends; when cancelled, end it."""
-        await self.check_definitions()
+        await self._check_kinds()
         self._stop = threading.Event()
         life = _Life(self, loop=asyncio.get_running_loop(), stop=self._stop)
         thread = threading.Thread(target=life.live, name="kopf", daemon=True)
@@ -92,21 +90,12 @@ class Watch:
         if life.error is not None:
             raise life.error
 
-    async def check_definitions(self) -> None:
-        """
-        Raise unless the kinds exist: kopf takes those that it finds when it starts, and never hears of the others.
-        """
-        try:
-            known = await self._kube.call("GET", f"/apis/{API_VERSION}")
-            missing = set(PLURALS.values()) - {resource["name"] for resource in known["resources"]}
-        except Refused as refusal:
-            if refusal.status != HTTPStatus.NOT_FOUND:
-                raise
-            missing = set(PLURALS.values())
+    async def _check_kinds(self) -> None:
+        """Raise unless all kinds are known: kopf takes those that it finds at its start, and never hears of others."""
+        known = await self._kube.call("GET", f"/apis/{API_VERSION}")
+        missing = set(PLURALS.values()) - {resource["name"] for resource in known["resources"]}
         if missing:
-            why = f"the API server has no {', '.join(sorted(missing))} of {API_VERSION}; apply the files in crds/"
-            self._readiness.missing(NEED, why=why)
-            raise DefinitionsMissing(why)
+            raise DefinitionsMissing(f"the API server has no {', '.join(sorted(missing))} of {API_VERSION} yet")
 
 
 class _Life:
@@ -199,7 +188,9 @@ class _Life:
         if path not in self._troubles:
             return
         if request.response.status >= HTTPStatus.BAD_REQUEST:
-            self._tell(self._in_trouble, path, f"{request.response.status} {request.response.reason}")
+            why = f"{request.response.status} {request.response.reason}"
+            remedy = f"; {_FORBIDDEN}" if request.response.status == HTTPStatus.FORBIDDEN else ""
+            self._tell(self._in_trouble, path, why + remedy)
         elif _is_watch(request.url):
             self._tell(self._stands, path)
         else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from ordinaut import spans
 from ordinaut.computing import compute
 from ordinaut.declaration.ending import cancel_runs
 from ordinaut.declaration.resolve import effective_params, is_exclusive
@@ -136,6 +137,12 @@ async def _start(connection: Connection, new: NewRun, *, task: RunnableTask, spe
     created = Event("run.created", new.namespace, task.name, run=str(new.run_id), data=data)
     await events.append(connection, [created.compact()])
     await status.notify(connection, [task.task_id])
+    if spans.receiver is not None:
+        # Before the commit, which is the caller's: of a run that was not made after all, there is a root and no more.
+        asked = spans.request(
+            run=str(new.run_id), namespace=new.namespace, task=task.name, trigger=trigger, at=task.now.timestamp()
+        )
+        spans.receiver.record([asked])
 
 
 async def replace_active(connection: Connection, *, task_id: int, task: str, newest: UUID) -> None:

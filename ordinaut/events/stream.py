@@ -1,12 +1,14 @@
 """
 The Redis stream that carries news to agents.
 
-The relay is the only writer. Entries have the fields ``id``, ``type``, ``subject`` (to be filtered without parsing) and
-``event``, the whole CloudEvent as JSON. The stream is capped and may be lost: PostgreSQL keeps what was accepted.
+The relay is the only writer, but for ``ordinaut replay-events``, which fills a stream that was lost. Entries have the
+fields ``id``, ``type``, ``subject`` (to be filtered without parsing) and ``event``, the whole CloudEvent as JSON. The
+stream is capped and may be lost: PostgreSQL keeps what was accepted.
 """
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -34,15 +36,27 @@ REPLY_TIMEOUT = 5.0
 """Seconds until a silent server counts as away."""
 
 
-def connect(url: str) -> Redis:
-    """Return a client that connects when first used, and reports failures instead of retrying them itself."""
+def connect(url: str, *, ca_file: Path | None = None) -> Redis:
+    """
+    Return a client that connects when first used, and reports failures instead of retrying them itself.
+
+    ``ca_file`` vouches for the server of a ``rediss://`` address, instead of the authorities that the system trusts.
+    """
+    trust: dict[str, Any] = {} if ca_file is None else {"ssl_ca_certs": str(ca_file)}
     return Redis.from_url(
         url,
+        **trust,
         socket_connect_timeout=CONNECT_TIMEOUT,
         socket_timeout=REPLY_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=15,
     )
+
+
+async def newest(redis: Redis) -> str | None:
+    """Return the id of the event that was appended last, or None if the stream is empty."""
+    entries: Any = await redis.xrevrange(STREAM, count=1)
+    return str(entries[0][1][b"id"].decode()) if entries else None
 
 
 async def publish(redis: Redis, events: Sequence[Mapping[str, Any]], *, max_length: int) -> None:

@@ -21,6 +21,9 @@ from ordinaut.store.queries import SQL
 RECENT = 10_000
 """Rows among which a list looks first: who has a lot of events finds enough here, others have few to be looked up."""
 
+SKIPPED = 1_000_000
+"""Ids left out after a restore: more rows than are written between two backups, and few of those that there are."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
@@ -115,6 +118,22 @@ async def unsent(connection: Connection, *, limit: int) -> list[OutboxRow]:
 async def mark_sent(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Move rows to the log."""
     await connection.execute(SQL["log_outbox"], {"ids": [row.id for row in rows]})
+
+
+async def logged(connection: Connection, *, since: datetime, after: int, limit: int) -> list[OutboxRow]:
+    """Return rows that are in the stream, or were, written since a time and with ids after one, oldest first."""
+    cursor = connection.cursor(row_factory=class_row(OutboxRow))
+    await cursor.execute(SQL["logged_events"], {"since": since, "after": after, "limit": limit})
+    return await cursor.fetchall()
+
+
+async def skip_ids(connection: Connection, *, beyond: int) -> None:
+    """
+    Give no event written from now on an id that another one had before the database was restored from a backup.
+
+    ``beyond`` is the newest row that somebody outside remembers; what nobody remembers is skipped by a distance.
+    """
+    await connection.execute(SQL["skip_event_ids"], {"beyond": beyond, "distance": SKIPPED})
 
 
 async def figures(connection: Connection) -> OutboxFigures:

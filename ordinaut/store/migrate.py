@@ -7,6 +7,7 @@ stored and compared. They run under an advisory lock, one transaction each, with
 never queues behind a long transaction while everybody else queues behind it.
 """
 
+import functools
 import hashlib
 import re
 from dataclasses import dataclass
@@ -54,6 +55,21 @@ def migrations() -> list[Migration]:
     if [migration.version for migration in found] != list(range(1, len(found) + 1)):
         raise ValueError("migrations must be numbered 1, 2, 3, … without gaps")
     return found
+
+
+@functools.cache
+def latest_version() -> int:
+    """Return the number of the last migration that this program knows."""
+    return migrations()[-1].version
+
+
+async def applied_version(connection: Connection) -> int:
+    """Return the number of the last migration that the database has; 0 if it has none."""
+    (exists,) = await _one(connection, "migration_table_exists")
+    if not exists:
+        return 0
+    row = await (await connection.execute(SQL["last_migration"])).fetchone()
+    return int(row[0]) if row else 0
 
 
 async def pending(connection: Connection) -> list[Migration]:

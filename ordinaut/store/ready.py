@@ -9,6 +9,7 @@ import asyncio
 
 import psycopg
 
+from ordinaut import metrics
 from ordinaut.errors import StoreUnready
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
@@ -24,6 +25,8 @@ log = get_logger(__name__)
 
 async def check_migrated(connection: Connection) -> None:
     """Raise ``StoreUnready`` unless the database has every migration of this program."""
+    metrics.SCHEMA_EXPECTED.set(migrate.latest_version())
+    metrics.SCHEMA_VERSION.set(await migrate.applied_version(connection))
     if missing := await migrate.pending(connection):
         raise StoreUnready(f"the database lacks migration {missing[0].name}; run `ordinaut migrate`")
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 from psycopg.rows import class_row
 
-from ordinaut import metrics
+from ordinaut import metrics, spans
 from ordinaut.states import RunPhase, StepPhase, Trigger
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
@@ -78,11 +78,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that :func:`finish` ended."""
+    """A run that :func:`finish` ended. ``began`` is when it was first delivered, or made if it never was."""
 
     run_id: UUID
     namespace: str
     task_id: int
+    task: str
+    trigger: str
+    attempt: int
+    began: datetime
+    ended: datetime
 
 
 async def create(connection: Connection, runs: Sequence[NewRun], *, trigger: Trigger) -> None:
@@ -131,7 +136,9 @@ async def finish(
     )
     finished = await cursor.fetchall()
     ended = {"run_ids": [run.run_id for run in finished]}
-    metrics.RUNS.labels(phase=phase.value).inc(len(finished))
+    metrics.count_runs((phase, run.namespace) for run in finished)
+    if spans.receiver is not None:
+        spans.receiver.record(_span(run, phase=phase, reason=reason) for run in finished)
     if finished:
         await connection.execute(SQL["finish_waiting_steps"], {**ended, "phase": StepPhase.CANCELLED.value})
         await connection.execute(SQL["forget_delayed"], ended)
@@ -139,6 +146,20 @@ async def finish(
         for run in finished:
             await connection.execute(SQL["notify_cancel"], {"run_id": str(run.run_id)})
     return finished
+
+
+def _span(run: Finished, *, phase: RunPhase, reason: str) -> spans.Span:
+    return spans.over(
+        run=str(run.run_id),
+        namespace=run.namespace,
+        task=run.task,
+        trigger=run.trigger,
+        phase=phase,
+        reason=reason,
+        attempt=run.attempt,
+        started=run.began.timestamp(),
+        ended=run.ended.timestamp(),
+    )
 
 
 async def unfinished(connection: Connection, *, task_ids: Sequence[int]) -> list[UUID]:

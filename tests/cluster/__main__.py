@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 
-from tests.cluster import binaries, gobuild
+from tests.cluster import binaries, foreigncrds, gobuild
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.errors import MissingProgramError
 
@@ -28,6 +28,7 @@ def main() -> int:
         if options.fetch:
             for path in binaries.provide(gobuild.PROGRAMS).values():
                 print(path)
+            print(foreigncrds.provide())
         else:
             _serve(ControlPlane(controller_manager=options.controller_manager))
     except MissingProgramError as error:

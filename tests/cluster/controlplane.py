@@ -1,9 +1,10 @@
 """
 A real Kubernetes control plane for tests, envtest-style: etcd and kube-apiserver on loopback, with RBAC.
 
-There are no nodes: custom resources, watches, RBAC, tokens, reviews, leases and charts behave as anywhere, pods never
-run. What controllers do needs `controller_manager=True`: collecting garbage, ending the deletion of a namespace, making
-default service accounts, and filling the aggregated roles `view`, `edit` and `admin`, which are empty otherwise.
+There are no nodes: custom resources, watches, RBAC, tokens, reviews, leases and charts behave as anywhere, pods run
+only where a `kubelet.node.Node` is started beside it. What controllers do needs `controller_manager=True`: collecting
+garbage, ending the deletion of a namespace, making default service accounts, and filling the aggregated roles `view`,
+`edit` and `admin`, which are empty otherwise. With `audited=True`, `audit.Trail` tells what service accounts asked for.
 
 Fixtures in `conftest` and `python -m tests.cluster` start one; tests reach it by `kubeconfig`, by `kubectl` or by
 `call`, and take its API server away with `stop_apiserver` or `pause_apiserver`. Nothing is left of it after `stop`.
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from ssl import SSLContext, create_default_context
@@ -25,7 +26,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.cluster import binaries
+from tests.cluster import audit, binaries
 from tests.cluster.certificates import CertificateAuthority, service_account_key
 from tests.cluster.errors import ControlPlaneError
 from tests.cluster.kubeconfig import write_kubeconfig
@@ -37,10 +38,18 @@ _ISSUER = "https://kubernetes.default.svc"
 
 
 class ControlPlane:
-    """etcd, kube-apiserver and, if asked for, kube-controller-manager (garbage collection and built-in controllers)."""
+    """
+    etcd, kube-apiserver and, if asked for, kube-controller-manager.
 
-    def __init__(self, *, controller_manager: bool = False) -> None:
+    The latter runs all of its controllers (garbage collection and what else is built in) or the named ones.
+    """
+
+    def __init__(
+        self, *, controller_manager: bool = False, controllers: Sequence[str] = ("*",), audited: bool = False
+    ) -> None:
         self._programs = ["etcd", "kube-apiserver", *(["kube-controller-manager"] if controller_manager else [])]
+        self._controllers = controllers
+        self._audited = audited
 
     def start(self) -> None:
         """Start all programs and return when the API server is ready to serve and its bootstrap objects exist."""
@@ -93,9 +102,9 @@ class ControlPlane:
 
     # -- access --------------------------------------------------------------------------------------------------------
 
-    def call(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None, *, content_type: str = "application/json") -> Any:
         """Send a request as cluster admin and return the decoded answer; raises `httpx.HTTPStatusError`."""
-        answer = self._client.request(method, path, json=body)
+        answer = self._client.request(method, path, json=body, headers={"Content-Type": content_type})
         if answer.is_error:
             raise httpx.HTTPStatusError(answer.text, request=answer.request, response=answer)
         return answer.json()
@@ -214,6 +223,7 @@ class ControlPlane:
             "--authorization-mode=Node,RBAC",
             "--service-cluster-ip-range=10.96.0.0/16",
             "--endpoint-reconciler-type=none",
+            *(audit.options(self.directory) if self._audited else ()),
         ]
 
     def _controller_manager(self) -> list[str | Path]:
@@ -225,6 +235,9 @@ class ControlPlane:
             "--use-service-account-credentials",
             "--leader-elect=false",
             "--secure-port=0",
+            f"--controllers={','.join(self._controllers)}",
+            "--kube-api-qps=200",
+            "--kube-api-burst=400",
         ]
 
     def _wait(self, what: str, attempt: Callable[[], object]) -> None:

@@ -24,6 +24,12 @@ log = logging.getLogger(__name__)
 TOOLS = Path(__file__).parent / "tools"
 
 
+def _pinned(required: str, module: str) -> str:
+    found = re.search(rf"{re.escape(required)} v(\S+)", (TOOLS / module / "go.mod").read_text())
+    assert found, f"tools/{module}/go.mod requires no {required}"
+    return found[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """What is built, from which of the modules in `tools/`, and which released module gives it its version."""
@@ -36,9 +42,7 @@ class Program:
     @property
     def version(self) -> str:
         """The pinned version, such as `1.36.3`."""
-        found = re.search(rf"{re.escape(self.released)} v(\S+)", (TOOLS / self.module / "go.mod").read_text())
-        assert found, f"tools/{self.module}/go.mod requires no {self.released}"
-        return found[1]
+        return _pinned(self.released, self.module)
 
 
 _KUBERNETES = "k8s.io/kubernetes"
@@ -100,9 +104,15 @@ def _compile(go: str, name: str, *, scratch: Path) -> None:
 
 
 def _stamps(program: Program) -> str:
-    """Return the flags that write the version into a program of Kubernetes: one of v0.0.0 is refused by charts."""
-    if program.released != _KUBERNETES:
-        return "-s -w"
-    major, minor, _ = program.version.split(".", 2)
-    stamp = "k8s.io/component-base/version"
-    return f"-s -w -X {stamp}.gitVersion=v{program.version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
+    """Return the flags that write versions into a program as its project's own releases have them."""
+    written: dict[str, str] = {}
+    if program.released == _KUBERNETES:  # one of v0.0.0 is refused by charts
+        major, minor, _ = program.version.split(".", 2)
+        named = {"gitVersion": f"v{program.version}", "gitMajor": major, "gitMinor": minor}
+        written = {f"k8s.io/component-base/version.{name}": value for name, value in named.items()}
+    elif program.module == "helm3":  # without a cluster it takes this for the version of Kubernetes, else 1.20
+        _, minor, _ = _pinned("k8s.io/client-go", program.module).split(".", 2)
+        for package in ("chartutil", "lint/rules"):
+            for name, value in (("Major", "1"), ("Minor", minor)):
+                written[f"{program.released}/pkg/{package}.k8sVersion{name}"] = value
+    return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in written.items())])

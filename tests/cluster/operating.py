@@ -21,6 +21,7 @@ from psycopg import AsyncConnection, conninfo, sql
 
 from ordinaut.probes import Readiness
 from ordinaut.store.pool import Pool, open_pool
+from ordinaut_operator.definitions import Definitions
 from ordinaut_operator.kube import PLURALS, Kube, Login, path_of
 from ordinaut_operator.leader import Elector
 from ordinaut_operator.status.observed import Statuses
@@ -32,10 +33,16 @@ from tests.cluster.controlplane import ControlPlane
 CRDS = Path(__file__).parents[2] / "crds"
 
 RULES = [
-    {"apiGroups": ["ordinaut.io"], "resources": list(PLURALS.values()), "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["ordinaut.io"], "resources": list(PLURALS.values()), "verbs": ["list", "watch"]},
     {"apiGroups": ["ordinaut.io"], "resources": [f"{one}/status" for one in PLURALS.values()], "verbs": ["patch"]},
     {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": ["ordinaut-operator"],
+        "verbs": ["get", "update"],
+    },
 ]
 """All that the operator may do."""
 
@@ -104,9 +111,11 @@ async def operating(
         elector = Elector(
             kube=kube, namespace=next(iter(namespaces), None), duration=6, renew_deadline=4, retry_period=0.5
         )
+        definitions = Definitions(kube=kube, readiness=readiness)
         source = KubernetesSource(
             pool=pool,
             kube=kube,
+            definitions=definitions,
             readiness=readiness,
             statuses=statuses,
             log_in=log_in,
@@ -119,6 +128,7 @@ async def operating(
             url=database,
             kube=kube,
             leadership=elector,
+            whole=definitions.whole,
             statuses=statuses,
             settle=0.2,
             spacing=0.5,

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # `kill 0` reaches the shell's own group only: it leads one of its own, which the other processes join. Signals are
@@ -34,11 +34,28 @@ class ProcessGroup:
         )
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, name: str, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
-        """Start a program in the group; its output is appended to `<name>.log`."""
+    def start(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """
+        Start a program in the group; its output is appended to `<name>.log`.
+
+        It gets exactly the environment that is given, else that of the tests, and works in `directory`, else theirs.
+        """
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=self._guard.pid
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=self._guard.pid,
+                env=environment,
+                cwd=directory,
             )
         self._processes.append(process)
         return process

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -211,3 +212,25 @@ def test_without_the_operator_nothing_is_stuck_and_it_catches_up_with_deletes(cl
     until(lambda: cluster.ask(names) == ["kept"], what="the delete to be found")
     cluster.kubectl("delete", "tasks,pipelines,tools", "--all", "--timeout=10s")
     assert "No resources found" in cluster.kubectl("get", "ordinaut")
+
+
+def test_an_operator_that_goes_leaves_the_lease_to_the_others_at_once(
+    cluster: Cluster, control_plane: ControlPlane
+) -> None:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases/ordinaut-operator"
+
+    def holder() -> str:
+        return str(control_plane.call("GET", path)["spec"].get("holderIdentity", ""))
+
+    operator = cluster.start_operator()
+    until(lambda: operator.metric("ordinaut_leader") == 1, what="the operator to lead")
+    assert operator.metric("ordinaut_leader_since_timestamp_seconds") > 0
+    assert holder()
+
+    operator.send(signal.SIGTERM)
+
+    # Far less than the lease lasts (15 s), and than the time that Kubernetes leaves it (30 s).
+    until(lambda: operator.process.poll() is not None, what=operator.log, seconds=12)
+    assert operator.process.returncode == 0
+    assert holder() == ""
+    assert "Traceback" not in operator.log()

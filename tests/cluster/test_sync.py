@@ -12,7 +12,7 @@ import pytest
 
 from ordinaut.resources.manifest import API_VERSION
 from ordinaut.store.pool import Pool
-from ordinaut_operator import kube, watch
+from ordinaut_operator import definitions, kube, watch
 from ordinaut_operator.kube import path_of
 from tests.cluster import operating
 from tests.cluster.controlplane import ControlPlane
@@ -309,7 +309,7 @@ async def test_without_the_definitions_an_operator_of_all_namespaces_waits_and_s
         async with operating.operating(fresh.kubeconfig, database, []) as operator:
 
             async def told() -> bool:
-                return "apply the files in crds/" in operator.readiness.reasons.get(watch.NEED, "")
+                return "apply the files in crds/" in operator.readiness.reasons.get(definitions.NEED, "")
 
             await eventually(told)
             await asyncio.to_thread(operating.install_definitions, fresh)

@@ -74,6 +74,7 @@ def test_wheel_installs_the_command_under_both_names(wheel: zipfile.Path) -> Non
     assert dict(entries["console_scripts"]) == {
         "ordinaut": "ordinaut_cli.app:main",
         "kubectl-ordinaut": "ordinaut_cli.app:main",
+        "kubectl_complete-ordinaut": "ordinaut_cli.completion:main",
     }
 
 

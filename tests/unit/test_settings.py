@@ -14,6 +14,10 @@ from ordinaut_operator.settings import OperatorSettings
 from ordinaut_worker.settings import WorkerSettings
 
 SECRET = "".join(["hun", "ter", "2"])
+DATABASE = (
+    "PostgreSQL 15 or newer, as postgresql://user:password@host:5432/database; or leave it out and set PGHOST, PGPORT,"
+    " PGUSER, PGPASSWORD and PGDATABASE."
+)
 URL = f"postgresql://ordinaut:{SECRET}@db:5432/ordinaut"
 
 
@@ -36,6 +40,30 @@ def test_the_address_of_the_database_is_all_that_must_be_said(
     monkeypatch.setenv("ORDINAUT_DATABASE_URL", URL)
 
     assert settings.load(model).database_url.get_secret_value() == URL
+
+
+def test_a_database_may_be_named_by_the_variables_of_libpq(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db")
+    assert settings.load(WorkerSettings).database_url.get_secret_value() == settings.BY_PARTS
+
+    monkeypatch.setenv("DATABASE_URL", URL)
+    assert settings.load(WorkerSettings).database_url.get_secret_value() == URL
+
+
+def test_an_address_that_is_empty_counts_as_none_where_the_parts_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDINAUT_DATABASE_URL", "")
+    monkeypatch.setenv("PGHOST", "db")
+
+    assert settings.load(WorkerSettings).database_url.get_secret_value() == settings.BY_PARTS
+
+
+def test_without_any_database_both_ways_to_name_one_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A port alone names no server.
+    lines = refused(WorkerSettings, monkeypatch, capsys, PGPORT="5432", PGDATABASE="ordinaut")
+
+    assert lines == [f"ORDINAUT_DATABASE_URL: not set: Field required ({DATABASE})"]
 
 
 def test_the_usual_names_of_addresses_are_understood_and_ours_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,15 +112,13 @@ def test_the_usual_names_of_addresses_are_understood_and_ours_come_first(monkeyp
             ProcessSettings,
             "ORDINAUT_DATABASE_URL",
             f"mysql://ordinaut:{SECRET}@db/ordinaut",
-            "ORDINAUT_DATABASE_URL: (hidden): this is no address of a PostgreSQL database"
-            " (PostgreSQL 15 or newer, as postgresql://user:password@host:5432/database.)",
+            f"ORDINAUT_DATABASE_URL: (hidden): this is no address of a PostgreSQL database ({DATABASE})",
         ),
         (
             ProcessSettings,
             "ORDINAUT_DATABASE_URL",
             "",
-            "ORDINAUT_DATABASE_URL: (hidden): this is no address of a PostgreSQL database"
-            " (PostgreSQL 15 or newer, as postgresql://user:password@host:5432/database.)",
+            f"ORDINAUT_DATABASE_URL: (hidden): this is no address of a PostgreSQL database ({DATABASE})",
         ),
         (
             ProcessSettings,
@@ -142,6 +168,24 @@ def test_every_kind_of_address_of_a_redis_server_is_taken(address: str, monkeypa
     monkeypatch.setenv("ORDINAUT_REDIS_URL", address)
 
     assert settings.load(ProcessSettings).redis_url.get_secret_value() == address
+
+
+def test_an_authority_for_a_redis_that_is_not_encrypted_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    authority = tmp_path / "ca.crt"
+    authority.write_text("…")
+    values = {"ORDINAUT_DATABASE_URL": URL, "ORDINAUT_REDIS_CA_FILE": str(authority)}
+
+    assert refused(OperatorSettings, monkeypatch, capsys, **values, ORDINAUT_REDIS_URL="redis://cache") == [
+        "ORDINAUT_REDIS_CA_FILE needs an ORDINAUT_REDIS_URL that begins with rediss://: by this one, nothing is"
+        " encrypted"
+    ]
+    monkeypatch.setenv("ORDINAUT_EVENTS", "off")
+    assert settings.load(OperatorSettings).events == "off"
+    monkeypatch.setenv("ORDINAUT_EVENTS", "on")
+    monkeypatch.setenv("ORDINAUT_REDIS_URL", "rediss://cache")
+    assert settings.load(OperatorSettings).redis_ca_file == authority
 
 
 def test_namespaces_are_a_json_list(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from ordinaut.engine.expression import is_true
 from ordinaut.engine.plan import PlanStep, first_mistakes
 from ordinaut.errors import Invalid, OrdinautError, Transient
 from ordinaut.resources.retry import RetryStrategy
+from ordinaut.spans import Try
 from ordinaut.states import StepPhase
 from ordinaut.store.work import LeasedWork
 from ordinaut_worker.output import encode
@@ -71,6 +72,7 @@ async def attempt(
     toolbox: Toolbox,
     limits: Limits,
     remaining: timedelta | None,
+    traced: Try | None = None,
 ) -> Outcome:
     """
     Try a step once.
@@ -82,6 +84,7 @@ async def attempt(
         toolbox: where its tool is found.
         limits: of this worker.
         remaining: until the whole run's time is over; None without an end.
+        traced: what this try is in the trace of the run, where there are traces.
     """
     started = monotonic()
     tool: Tool | None = None
@@ -97,7 +100,7 @@ async def attempt(
         allowed = step.timeout or tool.timeout or limits.step_timeout
         if remaining is not None:
             allowed = min(allowed, remaining)
-        output = await _call(step, tool, work=work, scope=scope, allowed=allowed)
+        output = await _call(step, tool, work=work, scope=scope, allowed=allowed, traced=traced)
         return outcome(StepPhase.SUCCEEDED, output=output, encoded=encode(output, limit=limits.max_output_bytes))
     except _TookTooLong as late:
         return outcome(StepPhase.TIMED_OUT, error=str(late), may_pass=True)
@@ -113,7 +116,9 @@ class _TookTooLong(OrdinautError):
     """The tool did not answer in time."""
 
 
-async def _call(step: PlanStep, tool: Tool, *, work: LeasedWork, scope: Mapping[str, Any], allowed: timedelta) -> Any:
+async def _call(
+    step: PlanStep, tool: Tool, *, work: LeasedWork, scope: Mapping[str, Any], allowed: timedelta, traced: Try | None
+) -> Any:
     arguments = step.arguments.render(scope)
     if tool.input is not None:
         tool.input.check(arguments, field="with")
@@ -124,6 +129,7 @@ async def _call(step: PlanStep, tool: Tool, *, work: LeasedWork, scope: Mapping[
         task=work.task,
         run=work.run,
         step=step.id,
+        traced=traced,
     )
     seconds = allowed.total_seconds()
     try:

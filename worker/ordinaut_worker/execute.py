@@ -10,7 +10,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-from ordinaut import metrics
+from ordinaut import metrics, spans
 from ordinaut.engine.cursor import Committed, Execute, Finish
 from ordinaut.engine.plan import first_mistakes
 from ordinaut.engine.retry import NO_RETRY, next_delay
@@ -69,19 +69,12 @@ class Executor:
         if progress.out_of_time:
             progress.record(move, _not_tried())
             return _out_of_time(progress)
-        outcome = await attempt(
-            move.step,
-            work=progress.work,
-            scope=progress.scope(),
-            toolbox=self._toolbox,
-            limits=self._limits,
-            remaining=progress.remaining,
-        )
+        outcome = await self._try(progress, move)
         if outcome.phase is StepPhase.SKIPPED:
             # Needs no commit of its own: if it is lost, the condition is evaluated again.
             progress.record(move, outcome)
             return None
-        metrics.STEP_DURATION.labels(move.step.uses).observe(outcome.seconds)
+        metrics.STEP_DURATION.labels(metrics.TOOL(move.step.uses)).observe(outcome.seconds)
         if outcome.phase is StepPhase.TIMED_OUT and progress.out_of_time:
             progress.record(move, outcome)
             return _out_of_time(progress)
@@ -94,6 +87,32 @@ class Executor:
         if isinstance(progress.next_move(), Execute):
             await self._commit(progress.work, steps=progress.take_unsent())
         return None
+
+    async def _try(self, progress: Progress, move: Execute) -> Outcome:
+        """Try a step, as a part of the run's trace where there are traces."""
+        if spans.receiver is None:
+            return await self._attempt(progress, move, traced=None)
+        work = progress.work
+        traced = spans.Try(work.run, move.step.id, lease=work.lease_id, number=move.attempt)
+        started, phase = monotonic(), StepPhase.CANCELLED
+        try:
+            outcome = await self._attempt(progress, move, traced=traced)
+            phase = outcome.phase
+        finally:
+            if phase is not StepPhase.SKIPPED and spans.receiver is not None:
+                _record(traced, move, work=work, phase=phase, started=started, to=spans.receiver)
+        return outcome
+
+    async def _attempt(self, progress: Progress, move: Execute, *, traced: spans.Try | None) -> Outcome:
+        return await attempt(
+            move.step,
+            work=progress.work,
+            scope=progress.scope(),
+            toolbox=self._toolbox,
+            limits=self._limits,
+            remaining=progress.remaining,
+            traced=traced,
+        )
 
     def _result(self, progress: Progress, move: Finish) -> RunResult:
         """Return the result of a run that is over, its output rendered."""
@@ -116,6 +135,22 @@ class Executor:
             # Both clocks are off by the same: only spans within this process are measured.
             started = work.started_at or work.leased_at
             metrics.RUN_DURATION.observe(max(0.0, (datetime.now(UTC) - started).total_seconds()))
+
+
+def _record(
+    traced: spans.Try, move: Execute, *, work: LeasedWork, phase: StepPhase, started: float, to: spans.Receiver
+) -> None:
+    span = spans.tried(
+        traced,
+        namespace=work.namespace,
+        task=work.task,
+        tool=move.step.uses,
+        phase=phase,
+        error=None if phase is StepPhase.SUCCEEDED else phase,
+        started=to.at(started),
+        ended=to.now(),
+    )
+    to.record([span])
 
 
 def _not_tried() -> Outcome:

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from ordinaut import metrics
+from ordinaut import metrics, spans
 from ordinaut.errors import LeaseLost
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
@@ -121,6 +121,8 @@ class WorkLoop:
             self._readiness.missing("database", why=str(error).strip() or type(error).__name__)
             return False
         self._readiness.met("database")
+        if spans.receiver is not None and leased:
+            spans.receiver.synchronize(leased[0].leased_at)
         for one in leased:
             self._start(one)
         full = len(leased) == wanted

@@ -7,14 +7,13 @@ for as long as PostgreSQL is away; whether they still count is decided by the fe
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
 import psycopg
 
-from ordinaut import metrics
+from ordinaut import metrics, spans
 from ordinaut.logging import get_logger
 from ordinaut.states import RunPhase
 from ordinaut.store import work
@@ -95,9 +94,10 @@ class Settler:
         if dropped := len(batch) - len(valid):
             metrics.FENCED_WRITES.inc(dropped)
             log.warning("results dropped: their lease was lost or their run had ended", results=dropped)
-        ended = Counter(one.run.phase for one in valid if one.run is not None and one.run.phase is not RunPhase.WAITING)
-        for phase, count in ended.items():
-            metrics.RUNS.labels(phase=phase.value).inc(count)
+        ended = [(one.run.phase, one.work.namespace) for one in valid if one.run is not None]
+        metrics.count_runs(one for one in ended if one[0] is not RunPhase.WAITING)
+        if spans.receiver is not None:
+            spans.receiver.record(_spans(valid, ended=spans.receiver.now()))
         return {one.work.run_id for one in valid}
 
     async def _commit_one_by_one(self, batch: Sequence[Settlement], error: psycopg.Error) -> set[object]:
@@ -112,3 +112,21 @@ class Settler:
         said = announce.events(one.work, steps=(), run=refused)
         await self._commit([replace(one, steps=(), run=refused, release=False, events=said)])
         return set()
+
+
+def _spans(settlements: Sequence[Settlement], *, ended: float) -> Iterator[spans.Span]:
+    """Yield the spans of the runs that have ended with these settlements."""
+    for one in settlements:
+        work, run = one.work, one.run
+        if run is not None and run.phase is not RunPhase.WAITING:
+            yield spans.over(
+                run=work.run,
+                namespace=work.namespace,
+                task=work.task,
+                trigger=work.trigger,
+                phase=run.phase,
+                reason=run.reason,
+                attempt=work.attempt,
+                started=(work.started_at or work.leased_at).timestamp(),
+                ended=ended,
+            )

@@ -9,7 +9,7 @@ database and no request.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
@@ -81,7 +81,8 @@ class StatusWriter:
 
     ``url`` is the database's, for LISTEN. ``settle``, ``spacing`` and ``sweep_every`` are in seconds: how long a
     change waits for the next one, between two writes to one task, and between sweeps. ``in_flight`` bounds requests
-    at a time.
+    at a time. ``whole`` tells whether the API server knows all fields: from an object whose status is written it drops
+    those that it does not know.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class StatusWriter:
         url: str,
         kube: Kube,
         leadership: Leadership,
+        whole: Callable[[], Awaitable[bool]],
         statuses: Statuses,
         settle: float = 1.0,
         spacing: float = 3.0,
@@ -102,6 +104,7 @@ class StatusWriter:
         self._url = url
         self._kube = kube
         self._leadership = leadership
+        self._whole = whole
         self._statuses = statuses
         self._settle = settle
         self._spacing = spacing
@@ -240,9 +243,10 @@ class StatusWriter:
         return await asyncio.gather(*(self._write(write) for write in writes))
 
     async def _write(self, write: Write) -> Result:
-        """Write a status, if this replica still leads when its turn comes."""
+        """Write a status, if nothing of the object is lost by that and this replica leads when its turn comes."""
         async with self._gate:
-            result = await self._try(write) if self._leadership.leading else Result.UNAVAILABLE
+            may = await self._whole() and self._leadership.leading
+            result = await self._try(write) if may else Result.UNAVAILABLE
         metrics.STATUS_WRITES.labels(result=result.value).inc()
         return result
 

@@ -9,7 +9,7 @@ idempotent: a batch whose commit was not confirmed is simply written again.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from ordinaut import metrics
@@ -37,15 +37,27 @@ Written = Callable[[Sequence[Key], Mapping[Key, Owner]], None]
 
 
 class Batches:
-    """Writes the changes of one source; ``arrived`` is called by the source whenever it has put something in."""
+    """
+    Writes the changes of one source; ``arrived`` is called by the source whenever it has put something in.
+
+    ``allowed`` returns when what is in the queue may be written.
+    """
 
     def __init__(
-        self, *, pool: Pool, queue: Queue, origin: Origin, written: Written | None = None, batch: int = _BATCH
+        self,
+        *,
+        pool: Pool,
+        queue: Queue,
+        origin: Origin,
+        written: Written | None = None,
+        allowed: Callable[[], Awaitable[None]] | None = None,
+        batch: int = _BATCH,
     ) -> None:
         self._pool = pool
         self._queue = queue
         self._origin = origin
         self._written = written
+        self._allowed = allowed
         self._batch = batch
         self._news = asyncio.Event()
         self._backoff = Backoff()
@@ -59,6 +71,8 @@ class Batches:
         """Write whatever comes into the queue, until cancelled."""
         while True:
             await self._wait()
+            if self._allowed is not None:
+                await self._allowed()
             changes = self._queue.take(self._batch, now=time.monotonic())
             try:
                 await self._write(changes)

@@ -9,8 +9,10 @@ so it is looked at twice before it is fetched, and the watch is started again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 from ordinaut.logging import get_logger
@@ -18,7 +20,7 @@ from ordinaut.states import Origin
 from ordinaut.store import declared
 from ordinaut.store.declared import Incarnation, Key, Kind
 from ordinaut.store.pool import Pool
-from ordinaut_operator.kube import PLURALS, Kube
+from ordinaut_operator.kube import PLURALS, Kube, Refused
 from ordinaut_operator.sync.queue import Document, Queue
 
 log = get_logger(__name__)
@@ -27,6 +29,9 @@ _SETTLE: Final = 1.0
 """Seconds to wait after a listing for those of the other kinds."""
 
 _IN_FLIGHT: Final = 8
+
+_Collection = tuple[Kind, str | None]
+"""All objects of a kind, in one namespace or in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,11 @@ class Resync:
 
     ``ended`` is given each object that exists no more, ``look_up`` each one that was fetched; ``watch_failed`` is
     called when the watch has missed something; ``waiting`` returns the names that are not stored because another
-    origin owns them: they are tried again each time.
+    origin owns them: they are tried again each time. ``whole`` tells whether what the API server gives out is to be
+    relied on: without that no round is made.
+
+    What may not be read is left alone, and so is what is stored of it: a namespace that was deleted with the operator's
+    role in it must not hold up the others. The watch says so in ``/readyz``.
     """
 
     def __init__(
@@ -71,6 +80,7 @@ class Resync:
         look_up: Callable[[Document], None],
         watch_failed: Callable[[], None],
         waiting: Callable[[], Iterable[Key]],
+        whole: Callable[[], Awaitable[bool]],
         namespaces: Sequence[str] = (),
         every: float = 300.0,
         grace: float = 10.0,
@@ -82,6 +92,7 @@ class Resync:
         self._look_up = look_up
         self._watch_failed = watch_failed
         self._waiting = waiting
+        self._whole = whole
         self._namespaces = frozenset(namespaces)
         self._collections = [(kind, namespace) for kind in PLURALS for namespace in namespaces or (None,)]
         self._every = every
@@ -100,12 +111,14 @@ class Resync:
         """
         stored = await self._stored()
         live: dict[Key, Incarnation] = {}
+        unread: set[_Collection] = set()
         for kind, namespace in self._collections:
-            async for page in self._kube.objects(kind, namespace=namespace):
-                for document in page:
-                    self._look_up(document)
-                live |= _alive(kind, (document["metadata"] for document in page))
-        self._end(compare(stored, live).gone)
+            async with _read_if_allowed(kind, namespace, unread=unread):
+                async for page in self._kube.objects(kind, namespace=namespace):
+                    for document in page:
+                        self._look_up(document)
+                    live |= _alive(kind, (document["metadata"] for document in page))
+        self._end(compare(_read_of(stored, unread), live).gone)
 
     async def run(self) -> None:
         """Go round when asked to, and every few minutes, until cancelled; raises when a round could not be finished."""
@@ -127,12 +140,14 @@ class Resync:
 
     async def round(self, *, look_for_missed: bool) -> None:
         """Compare once."""
+        if not await self._whole():
+            return
         seen = self._queue.seen()
         stored = await self._stored()
-        live = await self._live()
-        difference = compare(stored, live, seen=seen)
+        live, unread = await self._live()
+        difference = compare(_read_of(stored, unread), live, seen=_read_of(seen, unread))
         self._end(difference.gone)
-        waiting = set(self._waiting())
+        waiting = {key for key in self._waiting() if not _is_of(key, unread)}
         await self._fetch(waiting)
         if look_for_missed:
             await self._check([one for one in difference.missed if one.key not in waiting])
@@ -171,13 +186,36 @@ class Resync:
             stored = await declared.incarnations(connection, origin=Origin.KUBERNETES)
         return [one for one in stored if not self._namespaces or one.key.namespace in self._namespaces]
 
-    async def _live(self) -> dict[Key, Incarnation]:
-        """Return everything that exists."""
+    async def _live(self) -> tuple[dict[Key, Incarnation], set[_Collection]]:
+        """Return everything that exists, and what may not be read."""
         live: dict[Key, Incarnation] = {}
+        unread: set[_Collection] = set()
         for kind, namespace in self._collections:
-            async for page in self._kube.metadata(kind, namespace=namespace):
-                live |= _alive(kind, page)
-        return live
+            async with _read_if_allowed(kind, namespace, unread=unread):
+                async for page in self._kube.metadata(kind, namespace=namespace):
+                    live |= _alive(kind, page)
+        return live, unread
+
+
+@asynccontextmanager
+async def _read_if_allowed(kind: Kind, namespace: str | None, *, unread: set[_Collection]) -> AsyncIterator[None]:
+    """Read a collection; one that may not be read is added to ``unread``."""
+    try:
+        yield
+    except Refused as refusal:
+        if refusal.status != HTTPStatus.FORBIDDEN:
+            raise
+        log.warning("objects may not be read and are left as they are", kind=kind, reason=str(refusal))
+        unread.add((kind, namespace))
+
+
+def _read_of(objects: Iterable[Incarnation], unread: set[_Collection]) -> list[Incarnation]:
+    """Return the objects of those collections that could be read."""
+    return [one for one in objects if not _is_of(one.key, unread)]
+
+
+def _is_of(key: Key, collections: set[_Collection]) -> bool:
+    return (key.kind, key.namespace) in collections or (key.kind, None) in collections
 
 
 def _alive(kind: Kind, metadata: Iterable[Mapping[str, Any]]) -> dict[Key, Incarnation]:

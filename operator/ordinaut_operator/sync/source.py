@@ -4,7 +4,8 @@ The Kubernetes source: everything from the watch to PostgreSQL.
 The operator's ``__main__`` runs one on every replica. :class:`~ordinaut_operator.watch.Watch` brings events, the
 :class:`~ordinaut_operator.sync.queue.Queue` keeps the newest states, :class:`~ordinaut_operator.sync.batches.Batches`
 writes them, :class:`~ordinaut_operator.sync.resync.Resync` finds what the watch has missed. Statuses that are seen on
-the way go to :class:`~ordinaut_operator.status.observed.Statuses`, for the status writer.
+the way go to :class:`~ordinaut_operator.status.observed.Statuses`, for the status writer. All of it stands still while
+:class:`~ordinaut_operator.definitions.Definitions` says that the API server leaves fields out.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from ordinaut.probes import Readiness
 from ordinaut.states import Origin
 from ordinaut.store.declared import Key, Owner
 from ordinaut.store.pool import Pool
+from ordinaut_operator.definitions import Definitions, DefinitionsOutdated
 from ordinaut_operator.kube import Kube, Login, login
 from ordinaut_operator.status.observed import Statuses
 from ordinaut_operator.supervision import Backoff, keep_going
@@ -42,6 +44,7 @@ class KubernetesSource:
         *,
         pool: Pool,
         kube: Kube,
+        definitions: Definitions,
         readiness: Readiness,
         statuses: Statuses | None = None,
         log_in: Login = login,
@@ -49,9 +52,16 @@ class KubernetesSource:
         resync_every: float = 300.0,
         grace: float = 10.0,
     ) -> None:
+        self._definitions = definitions
         self._statuses = statuses or Statuses()
         self._queue = Queue()
-        self._batches = Batches(pool=pool, queue=self._queue, origin=Origin.KUBERNETES, written=self._written)
+        self._batches = Batches(
+            pool=pool,
+            queue=self._queue,
+            origin=Origin.KUBERNETES,
+            written=self._written,
+            allowed=definitions.until_whole,
+        )
         self._watch = Watch(
             kube=kube,
             log_in=log_in,
@@ -68,6 +78,7 @@ class KubernetesSource:
             look_up=self._looked_up,
             watch_failed=self._watch.restart,
             waiting=lambda: self._statuses.taken,
+            whole=definitions.whole,
             namespaces=namespaces,
             every=resync_every,
             grace=grace,
@@ -78,19 +89,30 @@ class KubernetesSource:
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_going("sync", self._batches.run))
             group.create_task(keep_going("watch", self._follow))
+            group.create_task(keep_going("definitions", self._look))
             group.create_task(keep_going("resync", self._resync.run, backoff=Backoff(first=1.0, cap=15.0)))
 
     async def _follow(self) -> None:
         """Take over what exists, then watch: the watch lists everything too, and would take the time for it."""
-        if not self._statuses.complete.is_set():
-            await self._watch.check_definitions()
-            await self._resync.begin()
+        if not self._definitions.trusted:
+            await self._read_everything()
             loop = asyncio.get_running_loop()
             patience = loop.time() + _PATIENCE
             while len(self._queue) and loop.time() < patience:
                 await asyncio.sleep(_GLANCE)
             self._statuses.complete.set()
         await self._watch.run()
+
+    async def _read_everything(self) -> None:
+        """Put everything that exists into the queue, and let it be written if it was read whole."""
+        shape = await self._definitions.check()
+        await self._resync.begin()
+        if shape != await self._definitions.check():
+            raise DefinitionsOutdated("the definitions have changed while objects were read")
+        self._definitions.trust(shape)
+
+    async def _look(self) -> None:
+        await self._definitions.run(read_anew=self._watch.restart)
 
     def _saw(self, event: str | None, document: Mapping[str, Any]) -> None:
         if event == "DELETED":

@@ -15,6 +15,14 @@ SELECT id, created_at, events FROM outbox ORDER BY id LIMIT %(limit)s;
 WITH relayed AS (DELETE FROM outbox WHERE id = ANY(%(ids)b) RETURNING created_at, id, events, about)
 INSERT INTO event_log (created_at, id, events, about) SELECT created_at, id, events, about FROM relayed;
 
+-- logged_events --
+-- Rows that the relay has moved, from a time on and after an id, oldest first.
+SELECT id, created_at, events FROM event_log WHERE created_at >= %(since)s AND id > %(after)s ORDER BY id LIMIT %(limit)s;
+
+-- skip_event_ids --
+-- Have the next row of the outbox get an id beyond one that may have been given out, and beyond all that there are.
+SELECT setval(pg_get_serial_sequence('outbox', 'id'), greatest(nextval(pg_get_serial_sequence('outbox', 'id')), %(beyond)s::bigint) + %(distance)s::bigint);
+
 -- newest_event --
 -- The last row of outbox and log; NULL while there is none.
 SELECT greatest((SELECT max(id) FROM outbox), (SELECT max(id) FROM event_log));

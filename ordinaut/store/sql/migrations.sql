@@ -19,6 +19,10 @@ CREATE TABLE IF NOT EXISTS ordinaut.schema_migration (
 -- What has been applied.
 SELECT version, checksum FROM ordinaut.schema_migration ORDER BY version;
 
+-- last_migration --
+-- The number of the last migration that has been applied.
+SELECT coalesce(max(version), 0) FROM ordinaut.schema_migration;
+
 -- record_migration --
 -- Remember a migration, in the transaction that applied it.
 INSERT INTO ordinaut.schema_migration (version, name, checksum) VALUES (%(version)s, %(name)s, %(checksum)s);

@@ -40,7 +40,8 @@ UPDATE run r SET phase = %(phase)s, reason = %(reason)s, error = %(error)s, fini
        started_at = coalesce(r.started_at, (SELECT w.started_at FROM leased_work w WHERE w.run_id = r.run_id))
 FROM (SELECT run_id FROM run WHERE run_id = ANY(%(run_ids)b) ORDER BY run_id FOR NO KEY UPDATE) AS held
 WHERE r.run_id = held.run_id AND r.finished_at IS NULL
-RETURNING r.run_id, r.namespace, r.task_id;
+RETURNING r.run_id, r.namespace, r.task_id, (SELECT t.name FROM task t WHERE t.task_id = r.task_id) AS task, r.trigger, r.attempt,
+          coalesce(r.started_at, r.created_at) AS began, r.finished_at AS ended;
 
 -- finish_waiting_steps --
 -- A run that ended while a step waited for its retry ends that step too.

@@ -160,7 +160,7 @@ async def test_a_run_that_waits_comes_back_when_its_time_has_come(pool: Pool, cl
 
 
 def failures(job: str) -> float:
-    return REGISTRY.get_sample_value("ordinaut_job_failures_total", {"job": job}) or 0.0
+    return REGISTRY.get_sample_value("ordinaut_job_failures_total", {"loop": job}) or 0.0
 
 
 @pytest.mark.parametrize(

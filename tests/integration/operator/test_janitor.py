@@ -1,6 +1,7 @@
 """The janitor: taking back lost leases, keeping partitions, new time zone data, measuring."""
 
 import asyncio
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -15,13 +16,15 @@ from ordinaut import schedule
 from ordinaut.states import RunPhase, StepPhase, Trigger
 from ordinaut.store import clock, events, history, runs, status, work
 from ordinaut.store.ids import new_run_id
+from ordinaut.store.migrate import PARTITION_DAYS_AHEAD, migrations
 from ordinaut.store.pool import Connection, Pool, open_pool
 from ordinaut.store.runs import NewRun, Run
 from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
 from ordinaut_operator import janitor
-from tests.declaring import cancel, declare, run_now, task
+from tests.declaring import cancel, declare, pause, run_now, task
 from tests.integration.rows import REVISION, make_runs, make_task
 
+TASK_STATES = ("ready", "paused", "not_ready")
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 OVER = timedelta(seconds=-1)
 """A lease that has run out when it begins."""
@@ -343,6 +346,73 @@ async def test_the_queue_and_the_outbox_are_measured(pool: Pool) -> None:
     assert gauge("ordinaut_outbox_rows") == 1
     assert 90 <= gauge("ordinaut_queue_oldest_age_seconds") < 120
     assert 40 <= gauge("ordinaut_outbox_lag_seconds") < 70
+
+
+async def test_how_late_the_clock_is_and_what_comes_next_is_measured(pool: Pool) -> None:
+    await janitor.measure(pool)
+    assert gauge("ordinaut_schedule_overdue_seconds") == 0
+    assert math.isnan(gauge("ordinaut_next_fire_timestamp_seconds"))
+
+    yearly = [{"cron": "0 0 1 1 *"}]
+    await declare(pool, task("t", LOG, schedules=yearly), task("u", LOG, schedules=yearly), task("v", LOG))
+    await janitor.measure(pool)
+    assert gauge("ordinaut_schedule_overdue_seconds") == 0
+    (due,) = await values(pool, "SELECT extract(epoch FROM min(next_fire_at))::float8 FROM task_clock")
+    assert gauge("ordinaut_next_fire_timestamp_seconds") == due
+
+    late = (
+        "UPDATE task_clock SET next_fire_at = now() - interval '50 s' WHERE task_id = (SELECT min(task_id) FROM task)"
+    )
+    async with pool.connection() as connection:
+        await connection.execute(late)
+    await janitor.measure(pool)
+    assert 50 <= gauge("ordinaut_schedule_overdue_seconds") < 80
+
+
+async def test_tasks_partitions_schema_and_database_are_measured(pool: Pool) -> None:
+    nowhere = {"pipelineRef": {"name": "nowhere"}}
+    await declare(
+        pool,
+        *(task(name, LOG) for name in ("a", "b", "c", "d")),
+        task("e", LOG, suspend=True),
+        *(task(name, **nowhere) for name in ("f", "g")),
+        task("h", suspend=True, **nowhere),
+    )
+    await pause(pool, "d")
+    async with pool.connection() as connection:
+        await connection.execute("UPDATE task SET deleted_at = now() WHERE name = 'c'")
+
+    await janitor.take_stock(pool)
+
+    found = {state: REGISTRY.get_sample_value("ordinaut_tasks", {"state": state}) for state in TASK_STATES}
+    assert found == {"ready": 2, "paused": 2, "not_ready": 3}
+    assert gauge("ordinaut_partition_days_ahead") == PARTITION_DAYS_AHEAD
+    assert gauge("ordinaut_schema_version") == len(migrations())
+    assert gauge("ordinaut_database_size_bytes") > 1_000_000
+
+
+@pytest.mark.parametrize("table", ["run", "step", "event_log"])
+async def test_partitions_count_up_to_the_first_gap(pool: Pool, table: str) -> None:
+    (day,) = await values(pool, "SELECT to_char((now() AT TIME ZONE 'UTC')::date + 3, 'YYYYMMDD')")
+    async with pool.connection() as connection:
+        await connection.execute(f"DROP TABLE {table}_{day}".encode())
+
+    await janitor.take_stock(pool)
+
+    assert gauge("ordinaut_partition_days_ahead") == 2
+
+
+async def test_an_old_transaction_is_measured(pool: Pool) -> None:
+    await janitor.take_stock(pool)
+    young = gauge("ordinaut_database_oldest_transaction_seconds")
+    async with pool.connection() as connection, connection.transaction():
+        began = await clock.now(connection)
+        async with asyncio.timeout(20):
+            while gauge("ordinaut_database_oldest_transaction_seconds") <= young + 0.3:
+                await janitor.take_stock(pool)
+        async with pool.connection() as other:
+            age = (await clock.now(other) - began).total_seconds()
+    assert gauge("ordinaut_database_oldest_transaction_seconds") <= age
 
 
 async def test_an_empty_queue_has_no_age(pool: Pool) -> None:

@@ -157,6 +157,8 @@ def cases(world: World) -> dict[str, Case]:
         "next_outbox": Case({"limit": 2}, 2),
         "log_outbox": Case({"ids": [world.outbox]}, 1),
         "outbox_figures": Case({}, 1),
+        "logged_events": Case({"since": world.scheduled_at, "after": -1, "limit": 9}, 1),
+        "skip_event_ids": Case({"beyond": 7, "distance": 9}, 1),
         "newest_event": Case({}, 1),
         "list_events": Case(
             {**everything, "namespace": "default", "about": "default", "type": None, "limit": 99}, world.events
@@ -182,6 +184,7 @@ def cases(world: World) -> dict[str, Case]:
         "migration_table_exists": Case({}, 1),
         "create_migration_table": Case({}, -1),
         "applied_migrations": Case({}, len(migrate.migrations())),
+        "last_migration": Case({}, 1),
         "record_migration": Case({"version": 9999, "name": "9999_x", "checksum": b"x"}, 1),
         "limit_migration_locks": Case({}, 1),
         "lock_migrations": Case({"key": migrate.LOCK_KEY}, 1),
@@ -189,6 +192,7 @@ def cases(world: World) -> dict[str, Case]:
         "ensure_partitions": Case({"days_back": 2, "days_ahead": 9}, 1),
         "drop_history": Case({"parent": "run", "days": 1}, 1),
         **_run_cases(world, new=new),
+        **_survey_cases(),
         # status.sql
         "task_statuses": Case(ids, 1),
         "task_ids_of": Case({"origin": "API"}, 2),
@@ -310,6 +314,22 @@ def _run_cases(world: World, *, new: UUID) -> dict[str, Case]:
         "list_runs": Case({"namespace": "default", "limit": 10, **everything}, 6),
         "list_steps": Case({"run_id": world.done}, 1),
         "list_fires": Case({"namespace": "default", "name": "briefing", "limit": 10, "before": None}, 1),
+    }
+
+
+def _survey_cases() -> dict[str, Case]:
+    limit = {"limit": 9}
+    sweep = {"newest": 10, "after": UUID(int=0), "swept": 10, "suspects": []}
+    return {
+        "clock_figures": Case({}, 1),
+        "task_figures": Case({}, 1),
+        "partition_days_ahead": Case({"up_to": 30}, 1),
+        "database_figures": Case({}, 1),
+        "lost_runs": Case({**limit, **sweep}, 1),
+        "ended_runs_kept": Case({**limit, "looked_at": 10}, 0),
+        "doubled_runs": Case(limit, 0),
+        "fires_without_run": Case({**limit, "after": 0, "tasks": 10, "times": 5}, 1),
+        "overlapping_runs": Case(limit, 0),
     }
 
 

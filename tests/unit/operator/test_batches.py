@@ -92,6 +92,24 @@ async def test_objects_are_written_in_few_transactions(store: Store) -> None:
     assert store.transactions == 3
 
 
+async def test_nothing_is_taken_before_it_may_be_written_and_then_the_newest_is(store: Store) -> None:
+    queue, asked, allowed = Queue(), asyncio.Event(), asyncio.Event()
+    queue.see(document("a", "old"))
+
+    async def may_write() -> None:
+        asked.set()
+        await allowed.wait()
+
+    async with running(queue, allowed=may_write):
+        await asyncio.wait_for(asked.wait(), 10)
+        assert store.transactions == 0
+        queue.see(document("a", "new"))
+        allowed.set()
+        await eventually(lambda: not len(queue))
+    assert store.applied == {"a": "new"}
+    assert store.removed == ["old"]
+
+
 async def test_a_poison_object_is_set_aside_and_the_others_are_written(store: Store) -> None:
     queue = Queue()
     store.poison = {"t13"}

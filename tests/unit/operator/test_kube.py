@@ -163,9 +163,30 @@ async def test_a_refusal_says_what_the_api_server_said_and_leaves_the_process_re
     assert readiness.ready
 
 
-async def test_an_object_that_does_not_exist_is_none(api: Api, kube: Kube) -> None:
-    api.answer = saying(404, {"message": "not found"})
+async def test_an_object_is_looked_up_by_a_list_of_one(api: Api, kube: Kube) -> None:
+    api.answer = saying(200, {"items": [{"metadata": {"name": "briefing"}}], "metadata": {}})
+    assert await kube.get(KEY) == {"metadata": {"name": "briefing"}}
+    assert api.requests[0].path == path_of("Task", namespace="default")
+    assert dict(api.requests[0].query) == {"fieldSelector": "metadata.name=briefing"}
+
+    api.answer = saying(200, {"items": None, "metadata": {}})
     assert await kube.get(KEY) is None
+
+
+async def test_what_is_published_is_sent_again_only_when_it_has_changed(
+    api: Api, kube: Kube, readiness: Readiness
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("If-None-Match") == '"two"':
+            return web.Response(status=304)
+        return web.json_response({"openapi": "3.0.0"}, headers={"ETag": '"two"'})
+
+    api.answer = answer
+    readiness.missing(NEED, why="away")
+    assert await kube.published("/openapi/v3", known='"one"') == ('"two"', {"openapi": "3.0.0"})
+    readiness.missing(NEED, why="away")
+    assert await kube.published("/openapi/v3", known='"two"') is None
+    assert readiness.ready
 
 
 async def test_metadata_is_read_page_by_page(api: Api, kube: Kube) -> None:

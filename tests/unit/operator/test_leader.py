@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ordinaut_operator.kube import Refused, Unavailable
-from ordinaut_operator.leader import Elector, Record, Sight, claimed, is_free, lease_object, look, parsed
+from ordinaut_operator.leader import Elector, Record, Sight, claimed, is_free, lease_object, look, owner_of, parsed
 from tests.timing import at_most
 
 HELD = Record("them", 15, "2026-01-01T00:00:00.000000Z", "2026-01-01T00:01:00.000000Z", transitions=4, version="7")
@@ -48,6 +48,27 @@ def test_the_first_holder_of_a_new_lease_is_no_transition() -> None:
 def test_a_lease_is_read_as_it_was_written() -> None:
     written = lease_object(HELD, name="ordinaut-operator")
     assert parsed(written) == HELD
+
+
+POD = {"POD_NAMESPACE": "ordinaut", "POD_NAME": "ordinaut-operator-1", "POD_UID": "0198-1"}
+
+
+def test_a_lease_belongs_to_the_pod_that_writes_it() -> None:
+    written = lease_object(HELD, name="ordinaut-operator", owner=owner_of("ordinaut", environment=POD))
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "ordinaut-operator-1", "uid": "0198-1"}
+    assert written["metadata"]["ownerReferences"] == [owner]
+    assert parsed(written) == HELD
+
+
+@pytest.mark.parametrize("unknown", sorted(POD))
+def test_a_lease_of_an_unknown_pod_belongs_to_nobody(unknown: str) -> None:
+    environment = {name: value for name, value in POD.items() if name != unknown}
+    assert owner_of("ordinaut", environment=environment) is None
+
+
+@pytest.mark.parametrize("elsewhere", ["leases", None])
+def test_a_lease_in_another_namespace_belongs_to_nobody(elsewhere: str | None) -> None:
+    assert owner_of(elsewhere, environment=POD) is None, "it would be collected at once"
 
 
 def test_a_lease_without_a_spec_is_free() -> None:

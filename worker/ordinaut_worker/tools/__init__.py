@@ -11,6 +11,7 @@ from typing import Any
 
 from ordinaut.engine.schema import Schema
 from ordinaut.resources.retry import RetryStrategy
+from ordinaut.spans import Try
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Call:
     One call of a tool.
 
     ``idempotency_key`` is equal on every retry and every redelivery of the step, so that a tool can tell them from
-    new work.
+    new work. ``traced`` is what the call belongs to in a trace, where there are traces.
     """
 
     arguments: Any
@@ -28,6 +29,7 @@ class Call:
     task: str
     run: str
     step: str
+    traced: Try | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,26 @@
 Tools that are one HTTP request.
 
 GET and DELETE carry the input as query, the other methods as a JSON body. Every call has an ``Idempotency-Key`` that
-is equal on each retry (draft-ietf-httpapi-idempotency-key-header). What may pass (no connection, 408, 425, 429, 5xx)
-is ``Transient`` and respects ``Retry-After``; everything else that is no success is final. Redirects are not
-followed, proxies of the environment not used, and an answer is read up to a limit.
+is equal on each retry (draft-ietf-httpapi-idempotency-key-header), and where there are traces a ``traceparent``. What
+may pass (no connection, 408, 425, 429, 5xx) is ``Transient`` and respects ``Retry-After``; everything else that is no
+success is final. Redirects are not followed, proxies of the environment not used, and an answer is read up to a limit.
 """
 
 import email.utils
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
-from ordinaut import __version__
+from ordinaut import __version__, spans
 from ordinaut.errors import OrdinautError, Permanent, StepFailed, Transient, shown
 from ordinaut.resources.tool import HttpTool as HttpSpec
+from ordinaut.spans import Receiver, Try
 from ordinaut_worker.tools import Call
 
 _MAY_PASS = frozenset({408, 425, 429})
@@ -44,23 +48,23 @@ class HttpTool:
         self._method = spec.method
         self._url = spec.url
         self._headers = spec.headers
+        self._goes_on = spans.TRACEPARENT not in {name.lower() for name in spec.headers}
         self._max_answer_bytes = max_answer_bytes
 
     async def __call__(self, call: Call) -> Any:
         """Send the request and return the answer: JSON if it says so, else text, None if it is empty."""
+        headers = {
+            **self._headers,
+            "Idempotency-Key": call.idempotency_key,
+            "X-Ordinaut-Run": call.run,
+            "X-Ordinaut-Step": call.step,
+        }
+        payload = self._payload(call.arguments)
         try:
-            async with self._http.stream(
-                self._method,
-                self._url,
-                headers={
-                    **self._headers,
-                    "Idempotency-Key": call.idempotency_key,
-                    "X-Ordinaut-Run": call.run,
-                    "X-Ordinaut-Step": call.step,
-                },
-                **self._payload(call.arguments),
-            ) as answer:
-                body = await self._read(answer)
+            if spans.receiver is None or call.traced is None:
+                answer, body = await self._exchange(headers, payload)
+            else:
+                answer, body = await self._traced(headers, payload, call.traced, to=spans.receiver)
         except httpx.TransportError as error:
             raise Transient(f"{self._method} {self._url}: {error or type(error).__name__}") from None
         except httpx.InvalidURL as error:
@@ -68,6 +72,42 @@ class HttpTool:
         if failure := self._failure(answer, body):
             raise failure
         return _decoded(answer, body)
+
+    async def _exchange(self, headers: Mapping[str, str], payload: Mapping[str, Any]) -> tuple[httpx.Response, bytes]:
+        async with self._http.stream(self._method, self._url, headers=headers, **payload) as answer:
+            return answer, await self._read(answer)
+
+    async def _traced(
+        self, headers: Mapping[str, str], payload: Mapping[str, Any], traced: Try, *, to: Receiver
+    ) -> tuple[httpx.Response, bytes]:
+        """Exchange as a part of a trace that the tool goes on with, unless the declaration names another one."""
+        if self._goes_on:
+            sampled = to.is_sampled(traced.run)
+            headers = {**headers, spans.TRACEPARENT: spans.traceparent(traced.run, traced.call_role, sampled=sampled)}
+        started, status, error = monotonic(), None, None
+        try:
+            answer, body = await self._exchange(headers, payload)
+        except BaseException as failure:
+            error = type(failure).__name__
+            raise
+        else:
+            status = answer.status_code
+            error = str(status) if status >= _FIRST_CLIENT_ERROR else None
+            return answer, body
+        finally:
+            to.record(
+                [
+                    spans.called(
+                        traced,
+                        method=self._method,
+                        **_server_of(self._url),
+                        status=status,
+                        error=error,
+                        started=to.at(started),
+                        ended=to.now(),
+                    )
+                ]
+            )
 
     def _payload(self, arguments: Any) -> dict[str, Any]:
         if self._method in _WITH_QUERY:
@@ -93,6 +133,14 @@ class HttpTool:
         if answer.status_code in _MAY_PASS or answer.status_code >= _FIRST_SERVER_ERROR:
             return Transient(message, delay=_retry_after(answer.headers.get("Retry-After")))
         return StepFailed(message)
+
+
+def _server_of(url: str) -> dict[str, Any]:
+    """Return what a trace may tell of an address; paths and queries may hold keys."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return {"host": parts.hostname or "", "port": parts.port}
+    return {"host": "", "port": None}
 
 
 def _query_value(value: Any) -> str | int | float | bool | None:

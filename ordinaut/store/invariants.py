@@ -1,0 +1,77 @@
+"""
+What must never be in the database, looked for in one snapshot each.
+
+The operator's checker calls these functions once a minute, with bounds for what they look at. That a step's result is
+committed twice needs no look: the key of ``step`` forbids it, as that of ``fire`` forbids two lines for one time.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from ordinaut.store.pool import Connection
+from ordinaut.store.queries import SQL
+
+AT_ONCE = 100
+"""Findings of one invariant that are returned at once; who has more of them need not count."""
+
+
+class Invariant(StrEnum):
+    """What holds always; a violation is named after the invariant that it breaks."""
+
+    LOST_RUN = "lost_run"
+    """A run that has not ended is in the queue, waits, or is under a lease."""
+    ENDED_RUN_KEPT = "ended_run_kept"
+    """A run that has ended leaves queue, delay and lease."""
+    DOUBLED_RUN = "doubled_run"
+    """A run is in one place at a time, so that one worker carries it out."""
+    FIRE_WITHOUT_RUN = "fire_without_run"
+    """A nominal time that fired has its run."""
+    OVERLAPPING_RUNS = "overlapping_runs"
+    """A task with ``concurrencyPolicy: Forbid`` has one running run at most."""
+
+
+class Look(NamedTuple):
+    """Runs with something wrong, and how far a look that goes on next time has come; None at its end."""
+
+    runs: list[UUID]
+    reached: UUID | int | None = None
+
+
+async def lost_runs(connection: Connection, *, newest: int, after: UUID, swept: int, suspects: list[UUID]) -> Look:
+    """Look at the newest runs, at ``swept`` more behind ``after``, and at those found last time."""
+    bounds = {"newest": newest, "after": after, "swept": swept, "suspects": suspects, "limit": AT_ONCE}
+    return await _look(connection, "lost_runs", bounds)
+
+
+async def fires_without_run(connection: Connection, *, after: int, tasks: int, times: int) -> Look:
+    """Look at the latest ``times`` of ``tasks`` tasks behind ``after``."""
+    bounds = {"after": after, "tasks": tasks, "times": times, "limit": AT_ONCE}
+    return await _look(connection, "fires_without_run", bounds)
+
+
+async def ended_runs_kept(connection: Connection, *, looked_at: int) -> Look:
+    """Look at the next in the queue, in the delay and under leases."""
+    return await _list(connection, "ended_runs_kept", {"looked_at": looked_at, "limit": AT_ONCE})
+
+
+async def doubled_runs(connection: Connection) -> Look:
+    """Look at all runs under leases."""
+    return await _list(connection, "doubled_runs", {"limit": AT_ONCE})
+
+
+async def overlapping_runs(connection: Connection) -> Look:
+    """Look at all runs under leases."""
+    return await _list(connection, "overlapping_runs", {"limit": AT_ONCE})
+
+
+async def _look(connection: Connection, statement: str, params: Mapping[str, object]) -> Look:
+    row = await (await connection.execute(SQL[statement], params)).fetchone()
+    assert row is not None  # noqa: S101 - the statement always returns a row
+    return Look(*row)
+
+
+async def _list(connection: Connection, statement: str, params: Mapping[str, object]) -> Look:
+    cursor = await connection.execute(SQL[statement], params)
+    return Look([row[0] for row in await cursor.fetchall()])

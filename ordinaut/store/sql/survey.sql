@@ -1,0 +1,26 @@
+-- clock_figures --
+-- By how many seconds the longest due task is overdue, and when the next one fires. Both ends of one index: cheap however
+-- many tasks there are.
+SELECT greatest(coalesce(extract(epoch FROM now() - min(next_fire_at)), 0), 0)::float8, extract(epoch FROM min(next_fire_at))::float8
+FROM task_clock WHERE next_fire_at IS NOT NULL;
+
+-- task_figures --
+-- How many tasks are ready, paused (by their spec or by somebody) and not ready; each is one of them.
+SELECT count(*) FILTER (WHERE ready AND NOT paused), count(*) FILTER (WHERE ready AND paused), count(*) FILTER (WHERE NOT ready)
+FROM (SELECT ready, paused_at IS NOT NULL OR coalesce((spec ->> 'suspend')::boolean, false) AS paused
+      FROM task WHERE deleted_at IS NULL) live;
+
+-- partition_days_ahead --
+-- How many days after today have all their partitions, without a gap, as far as `up_to`; -1 if today's are missing.
+SELECT coalesce(min(day) FILTER (WHERE missing), %(up_to)s::int + 1) - 1 FROM (
+    SELECT day, bool_or(to_regclass(format('ordinaut.%%s_%%s', parent, to_char((now() AT TIME ZONE 'UTC')::date + day, 'YYYYMMDD'))) IS NULL)
+           AS missing
+    FROM generate_series(0, %(up_to)s::int) AS day, unnest(ARRAY['run', 'step', 'event_log']) AS parent
+    GROUP BY day
+) ahead;
+
+-- database_figures --
+-- Age of the oldest transaction that this role may see, in seconds, and the size of the database in bytes.
+SELECT (SELECT coalesce(extract(epoch FROM now() - min(xact_start)), 0)::float8 FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()),
+       pg_database_size(current_database());

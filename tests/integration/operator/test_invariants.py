@@ -1,0 +1,312 @@
+"""The watch over what must never be: each violation is counted once, and a busy system that works counts none."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from time import monotonic
+from uuid import UUID
+
+import pytest
+from prometheus_client import REGISTRY
+
+from ordinaut.states import RunPhase, StepPhase, Trigger
+from ordinaut.store import clock, invariants, runs, work
+from ordinaut.store.ids import new_run_id
+from ordinaut.store.invariants import Invariant
+from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.runs import NewRun
+from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
+from ordinaut_operator import janitor
+from ordinaut_operator.invariants import Checker, Suspicion
+from tests.integration.rows import REVISION, make_task
+
+LONG = timedelta(minutes=5)
+OLD = timedelta(minutes=3)
+"""Old enough to be looked at."""
+
+
+def counted(invariant: Invariant) -> float:
+    value = REGISTRY.get_sample_value("ordinaut_invariant_violations_total", {"invariant": invariant.value})
+    assert value is not None
+    return value
+
+
+async def old_runs(connection: Connection, task_id: int, count: int = 1) -> list[UUID]:
+    """Return the keys of new runs in the queue that were made some minutes ago."""
+    moment = await clock.now(connection) - OLD
+    keys = [new_run_id(moment) for _ in range(count)]
+    new = [NewRun(key, "default", task_id, REVISION, 5, {}) for key in keys]
+    await runs.create(connection, new, trigger=Trigger.MANUAL)
+    return keys
+
+
+async def execute(connection: Connection, statement: str, *params: object) -> None:
+    await connection.execute(statement.encode(), params)
+
+
+async def lost(connection: Connection) -> int:
+    """Take one of two runs out of the queue behind everybody's back."""
+    run, _ = await old_runs(connection, await make_task(connection), 2)
+    await execute(connection, "DELETE FROM due_work WHERE run_id = %s", run)
+    return 1
+
+
+async def lost_under_a_lease(connection: Connection) -> int:
+    """Delete a lease with three runs."""
+    await old_runs(connection, await make_task(connection), 3)
+    (first, *_) = await work.lease(connection, worker="w", limit=3, ttl=LONG)
+    await execute(connection, "DELETE FROM work_lease WHERE lease_id = %s", first.lease_id)
+    return 3
+
+
+async def ended_in_the_queue(connection: Connection) -> int:
+    """End a run that is still in the queue as only its worker could."""
+    run, _ = await old_runs(connection, await make_task(connection), 2)
+    await execute(connection, "UPDATE run SET phase = 'Succeeded', finished_at = now() WHERE run_id = %s", run)
+    return 1
+
+
+async def ended_while_it_waits(connection: Connection) -> int:
+    """Cancel a run that waits, and leave it waiting."""
+    await old_runs(connection, await make_task(connection))
+    (first,) = await work.lease(connection, worker="w", limit=1, ttl=LONG)
+    await work.settle(
+        connection, [Settlement(first, run=RunResult(RunPhase.WAITING, delay=LONG))], done=[first.lease_id]
+    )
+    await execute(connection, "UPDATE run SET phase = 'Cancelled', finished_at = now()")
+    return 1
+
+
+async def ended_under_a_lease(connection: Connection) -> int:
+    """Have a worker hold a run for hours after its end."""
+    await old_runs(connection, await make_task(connection))
+    await work.lease(connection, worker="w", limit=1, ttl=LONG)
+    await execute(connection, "UPDATE run SET phase = 'Cancelled', finished_at = now() - interval '2 h'")
+    return 1
+
+
+async def under_two_leases(connection: Connection) -> int:
+    """Give the runs of a lease to a second worker as well."""
+    await old_runs(connection, await make_task(connection), 2)
+    await work.lease(connection, worker="w", limit=2, ttl=LONG)
+    await execute(
+        connection,
+        "INSERT INTO work_lease (worker, leased_until, items) SELECT 'other', leased_until, items FROM work_lease",
+    )
+    return 2
+
+
+async def leased_and_queued(connection: Connection) -> int:
+    """Put a run that a worker holds back into the queue."""
+    await old_runs(connection, await make_task(connection), 2)
+    first, _ = await work.lease(connection, worker="w", limit=2, ttl=LONG)
+    await work.requeue(connection, [first.item])
+    return 1
+
+
+async def fired_without_a_run(connection: Connection) -> int:
+    """Write a line of the ledger whose run nobody makes."""
+    task_id = await make_task(connection)
+    now = await clock.now(connection)
+    good, _ = await old_runs(connection, task_id, 2)
+    fires = [clock.Fire(task_id, now, run_id=good), clock.Fire(task_id, now - OLD, run_id=new_run_id(now))]
+    await clock.record(connection, fires)
+    await execute(
+        connection,
+        "INSERT INTO task_clock (task_id, schedule_key, evaluated_at, tzdata) VALUES (%s, 'k', now(), 'x')"
+        " ON CONFLICT DO NOTHING",
+        task_id,
+    )
+    return 1
+
+
+async def two_at_once(connection: Connection) -> int:
+    """Have two runs of a task under leases that forbids it."""
+    task_id = await make_task(connection, concurrencyPolicy="Forbid")
+    await old_runs(connection, task_id, 2)
+    await execute(connection, "UPDATE task SET updated_at = now() - interval '1 h'")
+    await work.lease(connection, worker="w", limit=2, ttl=LONG)
+    return 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "invariant"),
+    [
+        (lost, Invariant.LOST_RUN),
+        (lost_under_a_lease, Invariant.LOST_RUN),
+        (ended_in_the_queue, Invariant.ENDED_RUN_KEPT),
+        (ended_while_it_waits, Invariant.ENDED_RUN_KEPT),
+        (ended_under_a_lease, Invariant.ENDED_RUN_KEPT),
+        (under_two_leases, Invariant.DOUBLED_RUN),
+        (leased_and_queued, Invariant.DOUBLED_RUN),
+        (fired_without_a_run, Invariant.FIRE_WITHOUT_RUN),
+        (two_at_once, Invariant.OVERLAPPING_RUNS),
+    ],
+)
+async def test_a_violation_is_counted_once_it_was_found_twice(
+    pool: Pool, damage: Callable[[Connection], Awaitable[int]], invariant: Invariant
+) -> None:
+    before = {one: counted(one) for one in Invariant}
+    checker = Checker(pool)
+    async with pool.connection() as connection:
+        expected = await damage(connection)
+
+    rounds = [await checker.check() for _ in range(4)]
+
+    assert rounds == [0, expected, 0, 0]
+    assert {one: counted(one) - before[one] for one in Invariant} == {
+        one: expected if one is invariant else 0 for one in Invariant
+    }
+
+
+async def test_what_is_mended_in_between_does_not_count(pool: Pool) -> None:
+    checker = Checker(pool)
+    async with pool.connection() as connection:
+        (run,) = await old_runs(connection, await make_task(connection))
+        await execute(connection, "CREATE TEMP TABLE kept AS SELECT * FROM due_work")
+        await execute(connection, "DELETE FROM due_work")
+        assert await checker.check() == 0
+        await runs.finish(connection, [run], phase=RunPhase.CANCELLED, reason="Requested", error="")
+
+        assert [await checker.check() for _ in range(3)] == [0, 0, 0]
+
+
+async def test_what_only_looks_like_a_violation_is_none(pool: Pool) -> None:
+    checker = Checker(pool)
+    async with pool.connection() as connection:
+        # Runs that the policy allowed when they were made, runs that somebody ended, a line older than its run's keep.
+        forbids = await make_task(connection, "edited", concurrencyPolicy="Forbid")
+        await old_runs(connection, forbids, 2)
+        await work.lease(connection, worker="w", limit=2, ttl=LONG)
+        ended = await old_runs(connection, await make_task(connection), 2)
+        await work.lease(connection, worker="w", limit=1, ttl=LONG)
+        await runs.finish(connection, ended, phase=RunPhase.CANCELLED, reason="Requested", error="")
+        now = await clock.now(connection)
+        await clock.record(connection, [clock.Fire(forbids, now - timedelta(days=40), run_id=new_run_id(now))])
+        await execute(connection, "UPDATE fire SET decided_at = now() - interval '40 days'")
+        await execute(
+            connection,
+            "INSERT INTO task_clock (task_id, schedule_key, evaluated_at, tzdata) VALUES (%s, 'k', now(), 'x')"
+            " ON CONFLICT DO NOTHING",
+            forbids,
+        )
+
+    assert [await checker.check() for _ in range(3)] == [0, 0, 0]
+
+
+async def test_the_sweep_comes_to_all_of_history(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for bound in ("NEWEST", "SWEPT"):
+        monkeypatch.setattr(f"ordinaut_operator.invariants.{bound}", 2)
+    async with pool.connection() as connection:
+        made = await old_runs(connection, await make_task(connection), 9)
+        await execute(connection, "DELETE FROM due_work WHERE run_id = %s", sorted(made)[4])
+
+    checker = Checker(pool)
+
+    assert [await checker.check() for _ in range(7)] == [0, 0, 0, 1, 0, 0, 0]
+
+
+async def test_every_task_of_many_is_looked_at_in_turn(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ordinaut_operator.invariants.TASKS", 2)
+    async with pool.connection() as connection:
+        now = await clock.now(connection)
+        for name in "abcde":
+            task_id = await make_task(connection, name)
+            await clock.record(connection, [clock.Fire(task_id, now, run_id=new_run_id(now))])
+            await execute(
+                connection,
+                "INSERT INTO task_clock (task_id, schedule_key, evaluated_at, tzdata) VALUES (%s, 'k', now(), 'x')"
+                " ON CONFLICT DO NOTHING",
+                task_id,
+            )
+
+    checker = Checker(pool)
+
+    assert [await checker.check() for _ in range(8)] == [0, 2, 0, 2, 0, 1, 0, 0]
+
+
+def test_what_has_been_counted_is_remembered_within_bounds() -> None:
+    suspicion = Suspicion()
+    for start in range(0, 3000, 100):
+        found = [UUID(int=start + number) for number in range(100)]
+        assert suspicion.confirm(found) == []
+        assert suspicion.confirm(found) == found
+        assert suspicion.confirm(found) == []
+
+    assert suspicion.knows(UUID(int=2999))
+    assert not suspicion.knows(UUID(int=0))
+
+
+async def busy_worker(pool: Pool, *, until: float, draw: random.Random) -> int:
+    """Lease, settle, delay, give back and lose work, as workers do; returns how many runs were leased."""
+    done = 0
+    while monotonic() < until:
+        dies = draw.random() < 0.2
+        async with pool.connection() as connection:
+            leased = await work.lease(
+                connection, worker="w", limit=draw.randint(1, 5), ttl=timedelta(seconds=-1) if dies else LONG
+            )
+            done += len(leased)
+            if leased and not dies:
+                await work.settle(connection, [settled(one, draw) for one in leased], done=[leased[0].lease_id])
+            await work.release_delayed(connection)
+    return done
+
+
+def settled(one: LeasedWork, draw: random.Random) -> Settlement:
+    """Return what becomes of a run, by chance."""
+    now = monotonic()
+    step = StepResult(0, "a", StepPhase.SUCCEEDED, 1, started=now, finished=now)
+    what = draw.choice(["ends", "waits", "back"])
+    if what == "back":
+        return Settlement(one, release=True)
+    if what == "waits":
+        return Settlement(one, run=RunResult(RunPhase.WAITING, delay=timedelta(0)))
+    return Settlement(one, steps=[step], run=RunResult(RunPhase.SUCCEEDED))
+
+
+async def meddle(pool: Pool, task_id: int, *, until: float, draw: random.Random) -> None:
+    """Make runs, cancel some, take expired leases back."""
+    made: list[UUID] = []
+    while monotonic() < until:
+        async with pool.connection() as connection:
+            async with connection.transaction():
+                made += await old_runs(connection, task_id, 5)
+            async with connection.transaction():
+                chosen = sorted(draw.sample(made, min(2, len(made))))
+                await work.lock_open_runs(connection, chosen)
+                await runs.finish(connection, chosen, phase=RunPhase.CANCELLED, reason="Requested", error="")
+        await janitor.reap(pool, max_deliveries=3)
+
+
+async def test_a_busy_system_violates_nothing_in_any_snapshot(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        task_id = await make_task(connection)
+    seed = random.Random(4)
+    until = monotonic() + 3
+
+    async def look() -> int:
+        looks = 0
+        async with pool.connection() as connection:
+            while monotonic() < until:
+                found = [
+                    await invariants.lost_runs(connection, newest=5000, after=UUID(int=0), swept=5000, suspects=[]),
+                    await invariants.ended_runs_kept(connection, looked_at=5000),
+                    await invariants.doubled_runs(connection),
+                ]
+                assert [one.runs for one in found] == [[], [], []]
+                looks += 1
+        return looks
+
+    worked, looks = [], 0
+    async with asyncio.TaskGroup() as group:
+        workers = [
+            group.create_task(busy_worker(pool, until=until, draw=random.Random(seed.random()))) for _ in range(3)
+        ]
+        group.create_task(meddle(pool, task_id, until=until, draw=seed))
+        looking = group.create_task(look())
+    worked, looks = [one.result() for one in workers], looking.result()
+
+    assert sum(worked) > 50
+    assert looks > 5
