@@ -40,7 +40,9 @@ async def measure(scale: float) -> Report:
         async with it.pool.connection() as connection:
             meter = Meter(connection, processes=processes)
             await _round(it, connection, meter, count=CHUNK)
+            stored = await _stored(connection)
             rounds = [await _round(it, connection, meter, count=count) for _ in range(ROUNDS)]
+            kept = (await _stored(connection) - stored) / (count * ROUNDS)
     rates = [rate for rate, _ in rounds]
     used = [reading for _, reading in rounds]
     per_run = {part: median(one.cpu[part] for one in used) / count * 1e6 for part in used[0].cpu}
@@ -52,6 +54,7 @@ async def measure(scale: float) -> Report:
             ("CPU µs a run", f"{sum(per_run.values()):.0f}"),
             *((f"  of it {part}", f"{microseconds:.0f}") for part, microseconds in per_run.items()),
             ("WAL bytes a run", f"{median(one.wal for one in used) / count:.0f}"),
+            ("bytes of history kept for a run", f"{kept:.0f}"),
         ],
     )
 
@@ -83,6 +86,18 @@ async def _round(it: System, connection: Connection, meter: Meter, *, count: int
     ).fetchone()
     assert row is not None, "not all runs succeeded"
     return float(row[0]), after.since(before)
+
+
+async def _stored(connection: Connection) -> int:
+    """Return how many bytes runs, their steps and their events take, with indexes."""
+    row = await (
+        await connection.execute(
+            "SELECT sum(pg_total_relation_size(relid))::bigint"
+            " FROM unnest('{run,step,event_log}'::regclass[]) parent, pg_partition_tree(parent)"
+        )
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def _drained(it: System) -> bool:
