@@ -7,13 +7,12 @@ stderr and an exit status, and so does every other error: a traceback helps nobo
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from ordinaut_cli import render
+from ordinaut_cli import invocation, render
 from ordinaut_cli.commands import (
     access,
     apply,
@@ -23,12 +22,17 @@ from ordinaut_cli.commands import (
     events,
     get,
     login,
+    logs,
     migrate,
     overlays,
+    replay,
+    report,
     run,
     schedule,
+    status,
     validate,
     version,
+    why,
 )
 from ordinaut_cli.dev import command as dev
 from ordinaut_cli.errors import FAILED, CommandError
@@ -67,6 +71,8 @@ for command in (
     delete.delete,
     get.get,
     describe.describe,
+    why.why,
+    logs.logs,
     schedule.preview,
     schedule.fires,
     overlays.pause,
@@ -77,6 +83,8 @@ for command in (
     run.wait,
     run.cancel,
     run.retry,
+    status.status,
+    report.report,
     events.publish,
     events.events,
     events.audit,
@@ -85,22 +93,17 @@ for command in (
     login.login,
     access.token,
     migrate.migrate,
+    replay.replay_events,
     version.version,
 ):
     app.command()(command)
 app.add_typer(config.group, name="config", help="Show and change the contexts that `ordinaut login` made.")
 
 
-def program_name(argument: str) -> str:
-    """Return how the program was called, for the usage line: kubectl runs ``kubectl-NAME`` for ``kubectl NAME``."""
-    name = Path(argument).name
-    return "kubectl ordinaut" if name.startswith("kubectl") else "ordinaut"
-
-
 def main() -> None:
     """Run the command line."""
     try:
-        app(prog_name=program_name(sys.argv[0]))
+        app(prog_name=invocation.program())
     except Exception as error:
         if os.environ.get("ORDINAUT_DEBUG"):
             raise

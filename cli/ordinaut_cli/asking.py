@@ -11,12 +11,17 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ordinaut_cli import invocation
+from ordinaut_cli.cluster import address
 from ordinaut_cli.errors import FAILED, WRONG_INPUT, CommandError
 from ordinaut_cli.target import Target
 
 if TYPE_CHECKING:
+    import httpx
+
     from ordinaut.client import Client, ClientError
 
 
@@ -52,19 +57,19 @@ def _interrupted_at_once() -> Iterator[None]:
 async def connected(target: Target, *, blocking: bool = False) -> AsyncIterator["Client"]:
     """Yield a client; its errors end the command. A ``blocking`` one is quicker to load."""
     from ordinaut.client import Client, ClientError, Retries  # noqa: PLC0415 - slow to load
-    from ordinaut.client.blocking import BlockingTransport  # noqa: PLC0415 - as above
     from ordinaut.client.reading import as_sent  # noqa: PLC0415 - as above
 
+    target, url, transport = _way_to(target, blocking=blocking)
     try:
         client = Client(
-            target.api,
+            url,
             namespace=target.namespace,
             token=target.token,
             token_file=target.token_file,
             token_command=target.token_command,
             retries=Retries(limit=3, first=0.1),  # somebody is waiting, and will try again
             read=as_sent,
-            transport=BlockingTransport(target.api) if blocking else None,
+            transport=transport,
         )
     except ClientError as error:
         raise failure(error, target) from None
@@ -75,6 +80,29 @@ async def connected(target: Target, *, blocking: bool = False) -> AsyncIterator[
             yield client
         except ClientError as error:
             raise failure(error, target) from None
+
+
+def _way_to(target: Target, *, blocking: bool) -> tuple[Target, str, "httpx.AsyncBaseTransport | None"]:
+    """
+    Return the target in full, the URL of the API for the client, and what sends requests there.
+
+    None is the client's own.
+    """
+    from ordinaut.client.blocking import BlockingTransport  # noqa: PLC0415 - as above
+
+    if not address.is_address(target.api):
+        return target, target.api, BlockingTransport(target.api) if blocking else None
+    import httpx  # noqa: PLC0415 - as above
+
+    from ordinaut_cli.cluster import forward  # noqa: PLC0415 - as above
+    from ordinaut_cli.cluster.kubectl import Access  # noqa: PLC0415 - as above
+
+    access = Access(target.kube_context)
+    where = address.resolved(target.api, access)
+    inner = BlockingTransport(f"http://{forward.LOOPBACK}") if blocking else httpx.AsyncHTTPTransport(trust_env=False)
+    way = forward.ForwardedTransport(forward.Forward(where, access), inner)
+    # A name for messages: what sends the requests knows the address.
+    return replace(target, api=str(where)), f"http://{where.service}.{where.namespace}", way
 
 
 async def gathered(items: AsyncIterator[Any]) -> list[Any]:
@@ -99,6 +127,8 @@ def failure(error: "ClientError", target: Target) -> CommandError:
             lines.append(_log_in(target))
         case client.Forbidden():
             lines += _who_may(error.right)
+        case client.Unreachable() if address.is_address(target.api):
+            lines.append("look at the installation with `kubectl ordinaut status`")
         case client.Unreachable():
             lines.append(
                 "start it with `ordinaut dev DIR`, or say where it is: --api, ORDINAUT_API_URL, `ordinaut login`"
@@ -109,7 +139,13 @@ def failure(error: "ClientError", target: Target) -> CommandError:
 
 
 def _log_in(target: Target) -> str:
-    return f"log in with `ordinaut login {target.api}`, or give a token with ORDINAUT_TOKEN_FILE"
+    program = invocation.program()
+    if not address.is_address(target.api):
+        return f"log in with `{program} login {target.api}`, or give a token with ORDINAUT_TOKEN_FILE"
+    return (
+        f"log in with `{program} login {target.api} -n {target.namespace} --kubernetes --service-account NAME`, as a"
+        " service account that you may make tokens for, or give a token with ORDINAUT_TOKEN_FILE"
+    )
 
 
 def _who_may(missing: str | None) -> list[str]:

@@ -27,12 +27,18 @@ _PRIVATE_FOLDER: Final = 0o700
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One API, a namespace in it, and where the token comes from; none where no token is needed."""
+    """
+    One API, a namespace in it, and where the token comes from; none where no token is needed.
+
+    ``kube_context`` is the context of kubectl whose cluster holds the API, where it is the address of a Service: the
+    context must not follow whichever is kubectl's current one.
+    """
 
     api: str
     namespace: str = "default"
     token_file: str | None = None
     token_command: str | None = None
+    kube_context: str | None = None
 
     def as_data(self) -> dict[str, str]:
         """Return the form that stands in the file."""
@@ -44,6 +50,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "namespace": "namespace",
     "tokenFile": "token_file",
     "tokenCommand": "token_command",
+    "kubeContext": "kube_context",
 }
 """The fields by the names that they have in the file."""
 
@@ -157,6 +164,8 @@ def _context_mistakes(name: object, context: Any) -> Iterator[str]:
         yield f"{where}.api: missing; write the URL of the API"
     if {"tokenFile", "tokenCommand"} <= context.keys():
         yield f"{where}: tokenFile and tokenCommand; keep one of them"
+    if "kubeContext" in context and not str(context.get("api")).startswith("kubernetes://"):
+        yield f"{where}.kubeContext: only for an api of the form kubernetes://NAMESPACE/SERVICE"
 
 
 def checked_name(name: str, *, option: str) -> str:

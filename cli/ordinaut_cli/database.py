@@ -6,6 +6,7 @@ from datetime import timedelta
 import psycopg
 
 from ordinaut.errors import StoreUnready
+from ordinaut.settings import BY_PARTS
 from ordinaut.store import migrate as migrations
 from ordinaut.store.pool import connect
 from ordinaut_cli.errors import CommandError
@@ -24,9 +25,10 @@ async def apply_migrations(url: str) -> list[str]:
     except psycopg.errors.LockNotAvailable:
         raise CommandError("a table is in use by a long transaction; wait for it or end it, and try again") from None
     except psycopg.OperationalError as error:
+        name, where = ("PGHOST", "PG… variables") if url == BY_PARTS else ("ORDINAUT_DATABASE_URL", "URL")
         raise CommandError(
-            f"ORDINAUT_DATABASE_URL: cannot reach the database: {str(error).strip()}",
-            "check the URL, and that PostgreSQL is running and lets this user in",
+            f"{name}: cannot reach the database: {str(error).strip()}",
+            f"check the {where}, and that PostgreSQL is running and lets this user in",
         ) from None
     except (psycopg.Error, StoreUnready) as error:
         raise CommandError(f"cannot migrate: {str(error).strip()}") from None

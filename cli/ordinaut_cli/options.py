@@ -24,6 +24,23 @@ InContext = Annotated[
     str | None,
     typer.Option("--context", metavar="NAME", help="Use this context of `ordinaut config`.", show_default=False),
 ]
+KubeContext = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Context of kubectl; by default its current one.", show_default=False),
+]
+# Of commands that look at the cluster itself, these are kubectl's own flags.
+ClusterNamespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace", "-n", metavar="NAME", help="Namespace of the installation; else it is found.", show_default=False
+    ),
+]
+KubectlContext = Annotated[
+    str | None, typer.Option("--context", metavar="NAME", help="Context of kubectl.", show_default=False)
+]
+KubeConfig = Annotated[
+    str | None, typer.Option("--kubeconfig", metavar="FILE", help="The kubeconfig to use.", show_default=False)
+]
 Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="How to print.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show, the newest first.")]
 _FILES = typer.Option("--filename", "-f", metavar="FILE|DIR|-", help="Manifests: a file, a directory, or - for stdin.")

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from ordinaut_cli import contexts, render
+from ordinaut_cli.cluster import address, kubectl
 from ordinaut_cli.contexts import Context
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
-from ordinaut_cli.options import Output, OutputFormat
+from ordinaut_cli.options import KubeContext, Output, OutputFormat
 
 group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -71,6 +72,7 @@ def set_context(
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace.")] = None,
     token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The token is in this file.")] = None,
     token_command: Annotated[str | None, typer.Option(metavar="CMD", help="This command prints the token.")] = None,
+    kube_context: KubeContext = None,
 ) -> None:
     """Make or change a context.
 
@@ -81,7 +83,15 @@ def set_context(
     contexts.checked_name(name, option="CONTEXT")
     with contexts.edited() as box:
         before = box[0].contexts.get(name)
-        made = _changed(name, before, api=api, namespace=namespace, token_file=token_file, token_command=token_command)
+        made = _changed(
+            name,
+            before,
+            api=api,
+            namespace=namespace,
+            token_file=token_file,
+            token_command=token_command,
+            kube_context=kube_context,
+        )
         if before and made.token_file != before.token_file:
             contexts.forget_token(name, before)
         box[0] = box[0].having(name, made, current=False)
@@ -96,12 +106,22 @@ def _changed(
     namespace: str | None,
     token_file: Path | None,
     token_command: str | None,
+    kube_context: str | None,
 ) -> Context:
     url = api or (before.api if before else None)
     if url is None:
         raise CommandError(f"--api: the context {name} is new; say where its API is", exit_code=WRONG_INPUT)
-    if not url.startswith(("http://", "https://")):
+    inside = address.is_address(url)
+    if inside:
+        url = str(address.parse(url))
+    elif not url.startswith(("http://", "https://")):
         raise CommandError(f"--api: {url}: not a URL; write one such as https://ordinaut.example.com", exit_code=2)
+    if kube_context and not inside:
+        raise CommandError(
+            f"--kube-context: {url} is reached without kubectl; leave it out, or write --api"
+            f" {address.SCHEME}NAMESPACE/SERVICE",
+            exit_code=WRONG_INPUT,
+        )
     # A token is for one API. With another one it has to be named again.
     kept = before if before and before.api == url.rstrip("/") else None
     file, command = (kept.token_file, kept.token_command) if kept else (None, None)
@@ -109,7 +129,8 @@ def _changed(
         file, command = str(token_file.expanduser().absolute()), None
     elif token_command is not None:
         file, command = None, token_command
-    return Context(url.rstrip("/"), namespace or (before.namespace if before else "default"), file, command)
+    cluster = kube_context or (kept.kube_context if kept else None) or (kubectl.current_context() if inside else None)
+    return Context(url.rstrip("/"), namespace or (before.namespace if before else "default"), file, command, cluster)
 
 
 @group.command()

@@ -1,7 +1,7 @@
 """``ordinaut login``: make a context for an API, after a look whether it lets one in."""
 
+import re
 import shlex
-import subprocess
 import sys
 from getpass import getpass
 from pathlib import Path
@@ -11,16 +11,18 @@ from urllib.parse import urlsplit
 import typer
 
 from ordinaut_cli import asking, contexts, render
+from ordinaut_cli.cluster import address, kubectl
+from ordinaut_cli.cluster.kubectl import Access
 from ordinaut_cli.contexts import Context
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
-from ordinaut_cli.options import Output, OutputFormat
+from ordinaut_cli.options import KubeContext, Output, OutputFormat
 from ordinaut_cli.target import DEFAULT_NAMESPACE, Target
 
 if TYPE_CHECKING:
     from ordinaut.client import Client
 
 AUDIENCE: Final = "ordinaut"
-KUBECTL_TIMEOUT: Final = 10.0
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9._:@-]+")
 
 
 def login(
@@ -38,10 +40,13 @@ def login(
         bool, typer.Option("--kubernetes", help="Be a service account; kubectl makes the tokens.")
     ] = False,
     service_account: Annotated[str, typer.Option(metavar="NAME", help="Which one, with --kubernetes.")] = "default",
+    kube_context: KubeContext = None,
     name: Annotated[str | None, typer.Option(metavar="CONTEXT", help="Name of the context.")] = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
     """Log in to an API, and make it the current context.
+
+    URL is that of the API, or kubernetes://NAMESPACE/SERVICE: kubectl then opens the way to it, for each command anew.
 
     Without --token-file, --token-command or --kubernetes, the token is read from stdin and kept in a file that only
     you can read; an empty one is for an API without identities. Nothing is saved unless the API lets you in.
@@ -49,18 +54,22 @@ def login(
     if sum([token_file is not None, token_command is not None, kubernetes]) > 1:
         raise CommandError("--token-file, --token-command, --kubernetes: choose one of them", exit_code=WRONG_INPUT)
     space = namespace or DEFAULT_NAMESPACE
-    chosen = contexts.checked_name(name or _name_of(url, namespace), option="--name")
+    inside = address.is_address(url)
+    cluster = _cluster(kube_context) if kubernetes or inside else None
+    if inside:
+        url = str(address.resolved(url, Access(cluster)))
+    chosen = contexts.checked_name(name or _name_of(url, namespace, cluster=cluster), option="--name")
     if kubernetes:
-        token_command = _kubectl(service_account, namespace=space)
+        token_command = _make_tokens(service_account, namespace=space, cluster=cluster)
     token = _typed_token() if token_file is None and token_command is None else None
     file = str(token_file.expanduser().absolute()) if token_file else None
-    caller = _check(Target(url, space, token, file, token_command))
+    caller = _check(Target(url, space, token, file, token_command, cluster if inside else None))
     with contexts.edited() as box:
         if token:
             file = str(contexts.store_token(chosen, token))
         elif before := box[0].contexts.get(chosen):
             contexts.forget_token(chosen, before)
-        made = Context(url.rstrip("/"), space, file, token_command)
+        made = Context(url.rstrip("/"), space, file, token_command, cluster if inside else None)
         box[0] = box[0].having(chosen, made, current=True)
     _warn(url)
     text = f"logged in to {url} as {render.visible(caller['id'])}; the current context is {chosen}"
@@ -76,13 +85,19 @@ def _check(target: Target) -> Any:
     return asking.ask(target, work)
 
 
-def _name_of(url: str, namespace: str | None) -> str:
-    try:
-        host = urlsplit(url).netloc
-    except ValueError:
-        host = ""
-    if not host or "@" in host:
-        raise CommandError(f"{url}: not the URL of an API; write one such as https://ordinaut.example.com", exit_code=2)
+def _name_of(url: str, namespace: str | None, *, cluster: str | None) -> str:
+    if address.is_address(url):
+        where = address.parse(url)
+        host = f"{where.service}.{where.namespace}" + (f"@{_NO_NAME.sub('-', cluster)}" if cluster else "")
+    else:
+        try:
+            host = urlsplit(url).netloc
+        except ValueError:
+            host = ""
+        if not host or "@" in host:
+            raise CommandError(
+                f"{url}: not the URL of an API; write one such as https://ordinaut.example.com", exit_code=WRONG_INPUT
+            )
     host = host.replace("[", "").replace("]", "").lstrip(":")  # of an IPv6 address
     return f"{namespace}@{host}" if namespace else host
 
@@ -100,23 +115,20 @@ def _typed_token() -> str | None:
         raise CommandError(str(error), exit_code=WRONG_INPUT) from None
 
 
-def _kubectl(service_account: str, *, namespace: str) -> str:
-    """Return the command that makes tokens, bound to the cluster of now: no other one's API should get its tokens."""
-    try:
-        answer = subprocess.run(
-            ["kubectl", "config", "current-context"],  # noqa: S607 - whichever the user has
-            capture_output=True,
-            text=True,
-            timeout=KUBECTL_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CommandError(f"--kubernetes: cannot run kubectl: {error}") from None
-    cluster = answer.stdout.strip()
+def _cluster(named: str | None) -> str | None:
+    """Return kubectl's context for good: what is made for one cluster must not go to another one later."""
+    if named is not None:
+        kubectl.ask(Access(), "config", "get-contexts", named, "--output=name")
+        return named
+    return kubectl.current_context()
+
+
+def _make_tokens(service_account: str, *, namespace: str, cluster: str | None) -> str:
+    """Return the command that makes tokens, bound to one cluster: no other one's API should get its tokens."""
     return shlex.join(
         [
             *("kubectl", "create", "token", service_account, "--namespace", namespace, "--audience", AUDIENCE),
-            *(("--context", cluster) if answer.returncode == 0 and cluster else ()),
+            *(("--context", cluster) if cluster else ()),
         ]
     )
 

@@ -14,19 +14,10 @@ from ordinaut.states import FINAL_STEP_PHASES, RunPhase, StepPhase
 from ordinaut_cli import asking, render, target, times
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
 from ordinaut_cli.options import Api, InContext, Namespace, Output, OutputFormat, RunName, TaskName
+from ordinaut_cli.progress import MARKS
 
 if TYPE_CHECKING:
     from ordinaut.client import Client
-
-MARKS: Final = {
-    StepPhase.SUCCEEDED: "✓",
-    StepPhase.SKIPPED: "○",
-    StepPhase.WAITING: "↻",
-    StepPhase.FAILED: "✗",
-    StepPhase.TIMED_OUT: "✗",
-    StepPhase.CANCELLED: "✗",
-    StepPhase.UNKNOWN: "✗",
-}
 
 _TIME: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|)")
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -133,11 +124,11 @@ def parse_param(text: str) -> tuple[str, Any]:
         ) from None
 
 
-def parse_time(text: str) -> float:
+def parse_time(text: str, *, option: str = "--timeout") -> float:
     """Read a length of time as people write it: ``90``, ``90s``, ``10m``, ``2h``; in seconds."""
     found = _TIME.fullmatch(text)
     if found is None:
-        raise CommandError(f"--timeout: {text}: not a length of time; write it like 90s or 10m", exit_code=WRONG_INPUT)
+        raise CommandError(f"{option}: {text}: not a length of time; write it like 90s or 10m", exit_code=WRONG_INPUT)
     return float(found[1]) * _UNITS[found[2]]
 
 

@@ -20,7 +20,7 @@ from rich.text import Text
 from ordinaut.events.envelope import TYPE_PREFIX
 from ordinaut.states import RunPhase, StepPhase, Trigger
 from ordinaut_cli import render, times
-from ordinaut_cli.commands.run import MARKS
+from ordinaut_cli.progress import MARKS
 from ordinaut_cli.target import DEFAULT_API
 
 RUN_MARKS: Final = {

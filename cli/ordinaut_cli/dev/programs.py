@@ -6,6 +6,7 @@ Deployments.
 from dataclasses import dataclass
 from pathlib import Path
 
+from ordinaut.settings import BY_PARTS
 from ordinaut_cli.dev.folder import DataFolder
 from ordinaut_cli.dev.processes import Program, free_port
 
@@ -42,8 +43,8 @@ def programs(*, urls: Urls, data: DataFolder, directory: Path, api_port: int, wo
 
 
 def _common(urls: Urls) -> dict[str, str]:
-    return {
-        "ORDINAUT_DATABASE_URL": urls.database,
+    # Without an address, the processes read libpq's variables as this one does.
+    return ({} if urls.database == BY_PARTS else {"ORDINAUT_DATABASE_URL": urls.database}) | {
         "ORDINAUT_REDIS_URL": urls.redis,
         "ORDINAUT_PROBE_HOST": "127.0.0.1",
         "ORDINAUT_LOG_FORMAT": "console",

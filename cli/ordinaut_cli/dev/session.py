@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ordinaut
+from ordinaut.settings import BY_PARTS, database_by_parts
 from ordinaut_cli import asking, database, times
 from ordinaut_cli.commands import describe
 from ordinaut_cli.dev import folder, logs, servers
@@ -131,7 +132,9 @@ class _Session:
 
     async def _start_servers(self, stack: contextlib.AsyncExitStack) -> Urls:
         database_url, redis_url = given("DATABASE_URL"), given("REDIS_URL")
-        if not database_url:
+        if database_url is None and database_by_parts():
+            database_url = BY_PARTS
+        if database_url is None:
             with self._console.part("PostgreSQL") as notes:
                 database_url = await stack.enter_async_context(servers.postgres(self._data.postgres))
                 notes.append(shown(self._data.postgres))
@@ -192,7 +195,7 @@ async def first(*coroutines: Coroutine[Any, Any, Any]) -> Any:
 
 def given(name: str) -> str | None:
     """Return a setting of the environment, by the same names as the processes take."""
-    return os.environ.get(f"ORDINAUT_{name}") or os.environ.get(name)
+    return os.environ.get(f"ORDINAUT_{name}") or os.environ.get(name) or None
 
 
 def shown(path: Path) -> str:

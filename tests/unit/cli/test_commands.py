@@ -9,9 +9,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from ordinaut_cli.app import app, program_name
+from ordinaut_cli.app import app
 from ordinaut_cli.commands.run import parse_param
 from ordinaut_cli.errors import CommandError
+from ordinaut_cli.invocation import program_name
 from tests.cluster.processes import free_port
 from tests.wrong_manifests.catalog import WRONG_MANIFESTS, WrongManifest
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from ordinaut.settings import BY_PARTS
 from ordinaut_cli.dev import folder, logs
 from ordinaut_cli.dev.console import DevConsole
 from ordinaut_cli.dev.processes import describe_exit, free_port, is_free
+from ordinaut_cli.dev.programs import Urls, programs
 from ordinaut_cli.dev.session import first, given
 from ordinaut_cli.errors import CommandError
 
@@ -142,6 +144,20 @@ async def test_the_first_to_end_decides_and_the_others_are_cancelled() -> None:
 
 def test_a_port_is_free_until_somebody_listens() -> None:
     assert is_free(free_port())
+
+
+@pytest.mark.parametrize("address", ["postgresql://db/ordinaut", BY_PARTS])
+def test_processes_are_told_an_address_or_left_to_the_variables_of_libpq(address: str, tmp_path: Path) -> None:
+    made = programs(
+        urls=Urls(database=address, redis="redis://cache"),
+        data=folder.DataFolder(tmp_path),
+        directory=tmp_path,
+        api_port=1,
+        workers=1,
+    )
+
+    assert {one.environment.get("ORDINAUT_DATABASE_URL", BY_PARTS) for one in made} == {address}
+    assert all("ORDINAUT_REDIS_URL" in one.environment for one in made)
 
 
 def test_servers_are_given_by_either_name(monkeypatch: pytest.MonkeyPatch) -> None:
