@@ -2,11 +2,14 @@
 Declaring many tasks at once: one request, one transaction, all or none.
 
 Agents that plan a week make hundreds of small tasks; each by itself would be a commit of its own. The route of
-``tasks:batch`` calls :func:`declare`.
+``tasks:batch`` calls :func:`declare`. The batches of one caller are taken one after the other: each fills the memory
+with objects and the event loop with work, and together they would get done no sooner.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from fastapi import Response
 
@@ -27,8 +30,17 @@ MAX_ITEMS: Final = 1000
 _REPLACE: Final = Right("update", "tasks")
 
 
+_turns: Final[WeakValueDictionary[str, asyncio.Lock]] = WeakValueDictionary()
+"""By caller; a lock is kept by those who hold it or wait for it."""
+
+
 async def declare(call: Call) -> Response:
     """Create or replace the tasks in the body of a request."""
+    async with _turns.setdefault(call.caller.id, asyncio.Lock()):
+        return await _declare(call)
+
+
+async def _declare(call: Call) -> Response:
     sent = await body.read(call.request, limit=body.MAX_BATCH)
     found = await compute(_checked, sent.document, namespace=call.namespace)
     # Asked before the transaction: the answer may have to come from the API server.

@@ -16,7 +16,7 @@ import uvicorn
 
 from ordinaut import process
 from ordinaut.access.caller import Authority
-from ordinaut.computing import share_the_interpreter
+from ordinaut.computing import share_the_interpreter, tidy
 from ordinaut.errors import Invalid
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
@@ -79,7 +79,8 @@ async def run(configured: ApiSettings) -> None:
             log.warning(
                 "no authentication: whoever reaches the port may do everything, so only this machine can reach it"
             )
-        serving = asyncio.create_task(server.serve())
+        serving, tidying = asyncio.create_task(server.serve()), asyncio.create_task(tidy())
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         await serving
+        await process.stop(tidying)

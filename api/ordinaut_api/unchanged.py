@@ -12,8 +12,8 @@ from cachetools import LRUCache
 
 from ordinaut.store.declared import Key
 
-SIZE: Final = 16 * 1024 * 1024
-"""Bytes of JSON; the rows take about as much again."""
+SIZE: Final = 4 * 1024 * 1024
+"""Bytes of JSON, of some thousand tasks; Python looks through their rows each time that it looks for garbage."""
 
 LARGEST: Final = 64 * 1024
 """Bytes; reading an object that is larger takes long for other reasons."""

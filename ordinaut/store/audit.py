@@ -12,7 +12,7 @@ from typing import Any, Literal
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from ordinaut.store.pool import Connection
+from ordinaut.store.pool import Connection, fetch
 from ordinaut.store.queries import SQL
 
 Decision = Literal["Allowed", "Denied"]
@@ -72,4 +72,4 @@ async def list_(
     cursor = connection.cursor(row_factory=class_row(AuditRow))
     chosen = {"actor": actor, "verb": verb, "decision": decision}
     await cursor.execute(SQL["list_audit"], {"namespace": namespace, "limit": limit, "before": before, **chosen})
-    return await cursor.fetchall()
+    return await fetch(cursor)

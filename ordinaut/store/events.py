@@ -13,9 +13,10 @@ from typing import Any
 import orjson
 from psycopg.rows import class_row
 
+from ordinaut.computing import compute
 from ordinaut.errors import FieldError, Invalid
 from ordinaut.events.envelope import cloud_event, compact_type, id_of, place_of
-from ordinaut.store.pool import Connection
+from ordinaut.store.pool import Connection, fetch
 from ordinaut.store.queries import SQL
 
 RECENT = 10_000
@@ -78,10 +79,10 @@ async def list_(
     for since in (before_id - RECENT, -1):
         # Not prepared: the best plan for a namespace with hardly any events is the worst for a busy one.
         cursor = await connection.execute(SQL["list_events"], {**params, "since": since}, prepare=False)
-        rows = await cursor.fetchall()
+        rows = await fetch(cursor)
         if len(rows) == limit:
             break
-    return [cloud_event(*row) for row in rows]
+    return await compute(lambda: [cloud_event(*row) for row in rows])
 
 
 async def _newest(connection: Connection) -> tuple[int, int]:

@@ -6,15 +6,16 @@ set for each connection, so that statements name tables plainly; autocommit is o
 explicit ``async with connection.transaction()``.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 import orjson
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
@@ -23,7 +24,11 @@ from ordinaut.store.queries import SQL
 Connection = AsyncConnection[tuple[Any, ...]]
 Pool = AsyncConnectionPool[Connection]
 
+Row = TypeVar("Row")
+
 SCHEMA = "ordinaut"
+
+FETCHED_AT_ONCE: Final = 50
 
 RECONNECT_TIMEOUT = 3.0
 """
@@ -122,6 +127,15 @@ async def connect(url: str, *, application: str, statement_timeout: timedelta = 
     return await AsyncConnection.connect(
         url, **connection_options(application=application, statement_timeout=statement_timeout)
     )
+
+
+async def fetch(cursor: AsyncCursor[Row]) -> list[Row]:
+    """Return all rows of a page: some at a time, since making objects of hundreds keeps the event loop from others."""
+    rows: list[Row] = []
+    while part := await cursor.fetchmany(FETCHED_AT_ONCE):
+        rows += part
+        await asyncio.sleep(0)
+    return rows
 
 
 async def ping(connection: Connection) -> None:

@@ -17,7 +17,7 @@ from psycopg.rows import class_row
 
 from ordinaut import metrics, spans
 from ordinaut.states import RunPhase, StepPhase, Trigger
-from ordinaut.store.pool import Connection
+from ordinaut.store.pool import Connection, fetch
 from ordinaut.store.queries import SQL
 
 
@@ -204,7 +204,7 @@ async def list_(
     await cursor.execute(
         SQL["list_runs"], {"namespace": namespace, "limit": limit, "before": before, **chosen, **times}
     )
-    return await cursor.fetchall()
+    return await fetch(cursor)
 
 
 async def copy_steps(connection: Connection, *, from_run: UUID, to_run: UUID) -> None:

@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 
 from ordinaut.states import Origin
 from ordinaut.store.declared import Kind
-from ordinaut.store.pool import Connection
+from ordinaut.store.pool import Connection, fetch
 from ordinaut.store.queries import SQL
 
 MAX_NOTIFICATION = 7000
@@ -178,7 +178,7 @@ async def fires(
     """Return the ledger of a task, newest first, of nominal times before ``before``."""
     cursor = connection.cursor(row_factory=class_row(Fire))
     await cursor.execute(SQL["list_fires"], {"namespace": namespace, "name": name, "limit": limit, "before": before})
-    return await cursor.fetchall()
+    return await fetch(cursor)
 
 
 async def notify(connection: Connection, task_ids: Sequence[int]) -> None:

@@ -25,8 +25,14 @@ from tests.security.tenants import OURS, Access, path_of
 
 pytestmark = pytest.mark.integration
 
-LIMIT: Final = 0.020 if timing.PATIENCE == 1 else 0.050
-"""Seconds of CPU between two rounds of the loop: 20 ms, where nothing else competes for the caches of the machine."""
+LIMIT: Final = 0.020
+"""Seconds between two rounds of the loop, where nothing else competes for the machine."""
+
+CLOCK, TOLERATED = ("process", LIMIT) if timing.PATIENCE == 1 else ("thread", 2.5 * LIMIT)
+"""
+What is held: the CPU of the whole process, which is what others wait for. Where other tests compete for the caches and
+the other core, the CPU of the loop's own thread, stretched as it is there.
+"""
 
 CONNECTIONS: Final = 4
 REPEATS: Final = 2
@@ -245,5 +251,5 @@ def test_the_event_loop_is_never_kept_for_long(api: Metered, attack: str) -> Non
     worst = {clock: round(max((gap[clock] for gap in gaps), default=0) * 1000, 1) for clock in clocks}
     print(f"{attack}: answers {seen}, gaps in ms {worst}, {len(gaps)} over {metered.NOTED * 1000:.0f} ms")
     assert all(status < 500 for status in seen), seen
-    assert worst["thread"] <= LIMIT * 1000
+    assert worst[CLOCK] <= TOLERATED * 1000
     until(api.served.is_well, what="the api to be well")
