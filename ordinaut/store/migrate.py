@@ -96,9 +96,10 @@ async def migrate(connection: Connection) -> list[Migration]:
     Raises:
         psycopg.errors.LockNotAvailable: a table was locked by somebody else for over 4 s; try again.
     """
-    await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
     await connection.execute(SQL["lock_migrations"], {"key": LOCK_KEY})
     try:
+        # Under the lock: of two that find no schema, one would fail.
+        await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
         await connection.execute(SQL["create_migration_table"])
         missing = await pending(connection)
         for migration in missing:
