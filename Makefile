@@ -6,7 +6,7 @@ BIN := .venv/bin
 EXAMPLE := examples/morning-briefing
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz faults crds openapi rbac chart cluster e2e audit sbom lock clean
+.PHONY: help demo test lint bench fuzz faults crds openapi rbac chart cluster e2e audit sbom wheel lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ sbom: .venv/.supply ## Write dist/ordinaut.cdx.json: what the image holds, as Cy
 	@mkdir -p dist
 	PYTHONWARNINGS=ignore .venv/supply/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
 		--output-file dist/ordinaut.cdx.json requirements/runtime.txt
+
+wheel: .venv/.local ## Write the Python package to dist/: command line, plugin and client
+	$(BIN)/hatchling build --target wheel --directory dist
 
 lock: .venv/.dev ## Pin the dependencies anew, in requirements/
 	for file in "runtime:pyproject.toml" "local:pyproject.toml --extra local" "dev:pyproject.toml --extra local --group dev" \

@@ -89,26 +89,31 @@ def health(it: Installation) -> None:
     it.with_helm("test", it.release, "--timeout", it.timeout)
 
 
-def example(it: Installation, *, namespace: str = "default") -> None:
-    """Apply the example and wait until one more run of it, started by its schedule, has succeeded."""
-    it.with_kubectl("apply", "--filename", EXAMPLE, namespace=namespace)
-    before = _last_run(it, namespace=namespace)
+def example(it: Installation, *, manifests: Path = EXAMPLE, namespace: str = "default") -> None:
+    """Apply the example's Task ``hello`` and wait until one more run, started by its schedule, has succeeded."""
+    it.with_kubectl("apply", "--filename", manifests, namespace=namespace)
+    before = _status(it, namespace=namespace).get("lastRun", {})
 
     def succeeded() -> bool:
-        run = _last_run(it, namespace=namespace)
+        run = _status(it, namespace=namespace).get("lastRun", {})
         if run.get("id") == before.get("id") or run["phase"] not in _ENDS:
             return False
         if run["phase"] != "Succeeded":
             raise StepFailed(f"run {run['id']} of the example: {run['phase']}: {run.get('message', 'no message')}")
         return True
 
-    _until(succeeded, within=RUN_WITHIN, what="no run of the example has succeeded")
+    def late() -> str:
+        conditions = _status(it, namespace=namespace).get("conditions", [])
+        said = "; ".join(f"{one['type']}: {one['message']}" for one in conditions)
+        return f"no run of the example has succeeded ({said or 'it has no status'})"
+
+    _until(succeeded, within=RUN_WITHIN, what=late)
 
 
-def _last_run(it: Installation, *, namespace: str) -> dict[str, Any]:
+def _status(it: Installation, *, namespace: str) -> dict[str, Any]:
     found = json.loads(it.with_kubectl("get", "task.ordinaut.io/hello", "--output=json", namespace=namespace))
-    run: dict[str, Any] = found.get("status", {}).get("lastRun", {})
-    return run
+    status: dict[str, Any] = found.get("status", {})
+    return status
 
 
 def _until(condition: Callable[[], bool], *, within: float, what: str | Callable[[], str]) -> None:

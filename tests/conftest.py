@@ -10,6 +10,7 @@ import structlog
 
 from ordinaut.store.pool import Pool, open_pool
 from tests import running, servers
+from tests.cluster import needed
 from tests.running import Processes
 from tests.servers import StoppablePostgres
 from tests.toolserver import ToolServer
@@ -29,6 +30,12 @@ structlog.configure(
         structlog.processors.LogfmtRenderer(),
     ]
 )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get the programs that the collected tests need."""
+    if not session.config.option.collectonly:
+        needed.fetch({name for item in session.items for name in getattr(item, "fixturenames", ())})
 
 
 @pytest.fixture(scope="session")

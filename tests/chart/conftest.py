@@ -6,7 +6,6 @@ the node, and the one place where a chart with cluster-wide objects can be insta
 """
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
@@ -18,23 +17,15 @@ from tests import servers
 from tests.chart import release
 from tests.chart.release import Release
 from tests.chart.users import Users
-from tests.cluster import binaries, gobuild
+from tests.cluster import binaries
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.errors import MissingProgramError
 from tests.cluster.kubelet.images import Images
 from tests.cluster.kubelet.node import CONTROLLERS, Node
+from tests.cluster.needed import needed
 
 TREE = Path(__file__).parents[2]
 OURS = f"app.kubernetes.io/instance={release.NAME}"
 IMAGE = "ghcr.io/ordinaut/ordinaut:0.1.0"
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Get the programs before a test runs: a build takes minutes and would count against that test's time limit."""
-    wanted = any("node" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not session.config.option.collectonly:
-        with contextlib.suppress(MissingProgramError):  # the fixture says so, at each test that needs them
-            binaries.provide(gobuild.PROGRAMS)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -53,12 +44,8 @@ def pytest_runtest_makereport(
 def control_plane() -> Iterator[ControlPlane]:
     """A control plane with controllers that remembers who asked for what; skips, in CI fails, where it can't be had."""
     running = ControlPlane(controller_manager=True, controllers=CONTROLLERS, audited=True)
-    try:
+    with needed():
         running.start()
-    except MissingProgramError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
     yield running
     running.stop()
 
@@ -77,12 +64,8 @@ def helms(control_plane: ControlPlane) -> Mapping[str, Path]:
     """Both majors of helm by name; the namespace of releases is made with them."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     control_plane.call("POST", "/api/v1/namespaces", {"metadata": {"name": release.NAMESPACE, "labels": labels}})
-    try:
+    with needed():
         return binaries.provide(["helm3", "helm4"])
-    except MissingProgramError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 Releases = Callable[[str], contextlib.AbstractContextManager[Release]]

@@ -5,23 +5,12 @@ Tests that use them carry `pytestmark = [pytest.mark.cluster, pytest.mark.xdist_
 loadgroup` they share one worker, and so one control plane.
 """
 
-import contextlib
-import os
 from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.cluster import binaries, gobuild
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.errors import MissingProgramError
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Get the programs before a test runs: a build takes minutes and would count against that test's time limit."""
-    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not session.config.option.collectonly:
-        with contextlib.suppress(MissingProgramError):  # the fixture says so, at each test that needs them
-            binaries.provide(gobuild.PROGRAMS)
+from tests.cluster.needed import needed
 
 
 @pytest.hookimpl(wrapper=True)
@@ -40,12 +29,8 @@ def pytest_runtest_makereport(
 def control_plane() -> Iterator[ControlPlane]:
     """A running control plane; skips where its programs cannot be had, fails there in CI."""
     running = ControlPlane()
-    try:
+    with needed():
         running.start()
-    except MissingProgramError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
     yield running
     running.stop()
 

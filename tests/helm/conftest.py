@@ -1,7 +1,5 @@
 """Fixtures of the tests of the chart: both majors of helm, and quick ways to render with the newer one."""
 
-import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,32 +8,15 @@ import pytest
 
 from tests.cluster import binaries, foreigncrds
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.errors import MissingProgramError
+from tests.cluster.needed import needed
 from tests.helm.rendering import MAJORS, Helm, Object, Refused, explained
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Get the programs before a test runs: a build takes minutes and would count against that test's time limit."""
-    if session.config.option.collectonly:
-        return
-    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    with contextlib.suppress(MissingProgramError):  # the fixtures say so, at each test that needs them
-        if "helms" in wanted:
-            binaries.provide(MAJORS)
-        if "cluster_with_everything" in wanted:
-            binaries.provide(["etcd", "kube-apiserver", "kubectl"])
-            foreigncrds.provide()
 
 
 @pytest.fixture(scope="session")
 def helms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Helm]:
     """Both majors of helm by name; skips where they cannot be had, fails there in CI."""
-    try:
+    with needed():
         programs = binaries.provide(MAJORS)
-    except MissingProgramError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
     home: Path = tmp_path_factory.mktemp("helm")
     return {name: Helm(path, home=home / name) for name, path in programs.items()}
 
@@ -85,14 +66,10 @@ def notes(helms: dict[str, Helm]) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def cluster_with_everything() -> Iterator[ControlPlane]:
     """A control plane that knows the kinds of all projects that the chart renders objects for."""
-    try:
+    running = ControlPlane()
+    with needed():
         definitions = foreigncrds.provide()
-        running = ControlPlane()
         running.start()
-    except MissingProgramError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
     try:
         running.kubectl("apply", "--server-side", f"--filename={definitions}")
         running.kubectl("wait", "--for=condition=Established", "--all", "crd", "--timeout=60s")

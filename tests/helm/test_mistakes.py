@@ -55,6 +55,16 @@ MISTAKES = {
         "api.terminationGracePeriodSeconds: 19",
         "at least 20 (preStopSleepSeconds + 15)",
     ),
+    "rights for any pod": (
+        given(operator={"serviceAccount": {"create": False}}),
+        "operator.serviceAccount.name: with create: false the account is yours",
+        "its name",
+    ),
+    "reviews by any pod": (
+        given(api={"serviceAccount": {"create": False}}),
+        "api.serviceAccount.name: with create: false the account is yours",
+        "its name",
+    ),
     "nobody who vouches": (
         given(authentication={"modes": ["local"]}),
         "authentication.modes: local lets everybody do everything",

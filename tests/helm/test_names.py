@@ -5,6 +5,8 @@ import pytest
 from tests.helm.looking import CLUSTERWIDE, COMPONENTS, Render, Values, given
 from tests.helm.rendering import pick, pod_templates
 
+MESHES = ("sidecar.istio.io/inject", "linkerd.io/inject")
+
 
 @pytest.mark.parametrize(
     ("release", "values", "name"),
@@ -41,6 +43,25 @@ def test_common_labels_are_on_every_object_and_pod_and_in_no_selector(render: Re
     assert {one["metadata"]["labels"]["app.kubernetes.io/name"] for one in objects} == {"ordinaut"}
     assert all(template["metadata"]["labels"]["team"] == "platform" for _, template in pod_templates(objects))
     assert "team" not in pick(objects, "Service")["spec"]["selector"]
+
+
+def test_nothing_can_be_written_as_null(render: Render) -> None:
+    emptied = {
+        "commonLabels": None,
+        "commonAnnotations": None,
+        "watchNamespaces": None,
+        "crds": {"annotations": None},
+        "defaults": {"podAnnotations": None},
+        "migrations": {"podAnnotations": None},
+        "tests": {"podAnnotations": None},
+        "metrics": {"prometheusRule": {"enabled": True, "additionalRuleLabels": None, "thresholds": None}},
+    }
+    empty = {
+        "migrations": {"podAnnotations": dict.fromkeys(MESHES)},
+        "tests": {"podAnnotations": dict.fromkeys(MESHES)},
+        "metrics": {"prometheusRule": {"enabled": True}},
+    }
+    assert render(given(**emptied)) == render(given(**empty))
 
 
 def test_a_new_version_of_the_chart_alone_starts_no_pod_anew(render: Render) -> None:

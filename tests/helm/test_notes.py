@@ -50,4 +50,12 @@ def test_notes_say_what_stays_behind(notes: Callable[..., str]) -> None:
     later = notes(DATABASE).partition("LATER")[2]
     assert "helm uninstall ordinaut --namespace ordinaut-system" in later
     assert "leaves the CRDs" in later
-    assert "--set crds.enabled=false" in later
+    assert "OLD-CHART --namespace ordinaut-system --reset-then-reuse-values --set crds.enabled=false\n" in later
+
+
+def test_notes_say_what_was_left_out(notes: Callable[..., str]) -> None:
+    dashboards = {"enabled": True, "grafanaOperator": {"enabled": True}}
+    values = {"renderMode": "skipIfMissing", "podMonitor": {"enabled": True}, "dashboards": dashboards}
+    off = notes(DATABASE | {"metrics": values}).partition("OFF")[2]
+    assert "metrics.podMonitor: left out, since the cluster does not know PodMonitor" in off
+    assert "metrics.dashboards.grafanaOperator: left out, since the cluster does not know GrafanaDashboard" in off

@@ -130,6 +130,11 @@ MISTAKES: dict[str, tuple[Values, str, str]] = {
         "metrics.podMonitor, metrics.serviceMonitor: every pod would be scraped twice",
         "enabled: true in one of them",
     ),
+    "a scrape that goes on beyond the next": (
+        given(metrics={"podMonitor": {"enabled": True, "interval": "1m", "scrapeTimeout": "61s"}}),
+        "metrics.podMonitor.scrapeTimeout: 61s is longer than the interval (1m)",
+        "at most the interval",
+    ),
     "dashboards that nobody makes": (
         given(metrics={"dashboards": {"grafanaOperator": {"enabled": True}}}),
         "metrics.dashboards.grafanaOperator.enabled: it says how dashboards are made",

@@ -66,7 +66,8 @@ def test_the_lease_is_the_one_that_the_role_names(render: Render) -> None:
     rules = pick(objects, "Role", "prod-ordinaut-operator-lease")["rules"]
     lease = variables(pod(objects, "operator"))["ORDINAUT_LEASE_NAME"]
     group = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
-    assert rules == [group | {"verbs": ["create"]}, group | {"resourceNames": [lease], "verbs": ["get", "update"]}]
+    own = {"resourceNames": [lease], "verbs": ["get", "update", "delete"]}
+    assert rules == [group | {"verbs": ["create"]}, group | own]
 
 
 def test_no_role_is_made_where_they_are_brought(render: Render) -> None:

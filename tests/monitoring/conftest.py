@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import http.client
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from ordinaut.store.pool import open_pool
 from tests import running, servers
 from tests.cluster import binaries
-from tests.cluster.errors import MissingProgramError
+from tests.cluster.needed import needed
 from tests.cluster.processes import free_port
 from tests.declaring import declare, run_now, task, tool
 from tests.monitoring.scraping import PROCESSES, Scrape, scrape
@@ -41,23 +40,11 @@ class Installation:
     worked: dict[str, Scrape]
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Get promtool before a test runs: a build takes minutes and would count against that test's time limit."""
-    wanted = any("promtool" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not session.config.option.collectonly:
-        with contextlib.suppress(MissingProgramError):  # the fixture says so, at each test that needs it
-            binaries.provide(["promtool"])
-
-
 @pytest.fixture(scope="session")
 def promtool() -> Path:
     """The program; skips where it cannot be had, fails there in CI."""
-    try:
+    with needed():
         return binaries.provide(["promtool"])["promtool"]
-    except MissingProgramError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

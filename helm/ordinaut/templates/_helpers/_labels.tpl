@@ -24,7 +24,7 @@ further ones; pod, true for a pod, which a new version of the chart alone shall 
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63) -}}
 {{- end -}}
 {{- with .component }}{{ $_ := set $own "app.kubernetes.io/component" . }}{{ end -}}
-{{- toYaml (merge $own (.labels | default dict) .root.Values.commonLabels) -}}
+{{- toYaml (merge $own (.labels | default dict) (.root.Values.commonLabels | default dict)) -}}
 {{- end }}
 
 {{/*
@@ -38,7 +38,7 @@ namespace: {{ .namespace | default (include "ordinaut.namespace" .root) }}
 {{- end }}
 labels:
   {{- include "ordinaut.labels" . | nindent 2 }}
-{{- with merge dict (.annotations | default dict) .root.Values.commonAnnotations }}
+{{- with merge dict (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -50,13 +50,13 @@ Takes root, rule. The threshold is the number at the end of an alert's expressio
 {{- $name := $rule.alert | default "" -}}
 {{- if not (and $name (has $name $values.disabled)) -}}
 {{- if $name -}}
-{{- $_ := set $rule "labels" (mergeOverwrite dict ($rule.labels | default dict) $values.additionalRuleLabels) -}}
+{{- $_ := set $rule "labels" (mergeOverwrite dict ($rule.labels | default dict) ($values.additionalRuleLabels | default dict)) -}}
 {{- with $values.runbookBaseUrl -}}
 {{- $_ := set $rule.annotations "runbook_url" (printf "%s/%s" (trimSuffix "/" .) $name) -}}
 {{- else -}}
 {{- $_ := set $rule.annotations "runbook_url" (replace "/blob/main/" (printf "/blob/v%s/" $.root.Chart.AppVersion) $rule.annotations.runbook_url) -}}
 {{- end -}}
-{{- if hasKey $values.thresholds $name -}}
+{{- if hasKey ($values.thresholds | default dict) $name -}}
 {{- $_ := set $rule "expr" (regexReplaceAll "[0-9.]+$" $rule.expr (get $values.thresholds $name | toString)) -}}
 {{- end -}}
 {{- end -}}

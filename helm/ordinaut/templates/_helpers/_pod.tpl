@@ -40,7 +40,7 @@ The one pod template of all processes and Jobs: what `defaults` says, with a com
 - name: POD_UID
   valueFrom: {fieldRef: {fieldPath: metadata.uid}}
 - name: ORDINAUT_WATCH_NAMESPACES
-  value: {{ toJson $values.watchNamespaces | quote }}
+  value: {{ toJson ($values.watchNamespaces | default list) | quote }}
 - name: ORDINAUT_LEASE_NAME
   value: {{ include "ordinaut.componentName" . }}
 - name: ORDINAUT_LEASE_NAMESPACE
@@ -171,7 +171,7 @@ A pod template: metadata and spec. Takes root, component and
 metadata:
   labels:
     {{- include "ordinaut.labels" (dict "root" .root "component" .component "labels" $settings.podLabels "pod" true) | nindent 4 }}
-  {{- with merge dict $settings.podAnnotations .root.Values.commonAnnotations }}
+  {{- with merge dict ($settings.podAnnotations | default dict) (.root.Values.commonAnnotations | default dict) }}
   annotations:
     {{- toYaml . | nindent 4 }}
   {{- end }}

@@ -7,7 +7,7 @@ What the pods of the trial stores have in common: where they may run, and rights
 {{- $defaults := .root.Values.defaults -}}
 labels:
   {{- omit (include "ordinaut.labels" (merge (dict "labels" $defaults.podLabels "pod" true) .) | fromYaml) "app.kubernetes.io/version" | toYaml | nindent 2 }}
-{{- with merge dict $defaults.podAnnotations .root.Values.commonAnnotations }}
+{{- with merge dict ($defaults.podAnnotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -61,7 +61,7 @@ metadata:
   labels:
     {{- include "ordinaut.labels" (merge (dict "pod" true) .) | nindent 4 }}
   annotations:
-    {{- toYaml .root.Values.migrations.podAnnotations | nindent 4 }}
+    {{- toYaml (.root.Values.migrations.podAnnotations | default dict) | nindent 4 }}
 spec:
   {{- include "ordinaut.trial.pod" . | nindent 2 }}
   restartPolicy: OnFailure

@@ -53,6 +53,12 @@ Each mistake is a line of `include "ordinaut.mistake" (dict "key" … "why" … 
 {{- if and .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled -}}
 {{- include "ordinaut.mistake" (dict "key" "metrics.podMonitor, metrics.serviceMonitor" "why" "every pod would be scraped twice, and each sum be the double" "write" "enabled: true in one of them; podMonitor unless your Prometheus watches Services only") -}}
 {{- end -}}
+{{- $instant := toDate "2006-01-02" "2006-01-02" -}}
+{{- range $key, $monitor := dict "podMonitor" .Values.metrics.podMonitor "serviceMonitor" .Values.metrics.serviceMonitor -}}
+{{- if and $monitor.enabled (($instant | dateModify $monitor.interval).Before ($instant | dateModify $monitor.scrapeTimeout)) -}}
+{{- include "ordinaut.mistake" (dict "key" (printf "metrics.%s.scrapeTimeout" $key) "why" (printf "%s is longer than the interval (%s), and the Prometheus operator leaves such a monitor out" $monitor.scrapeTimeout $monitor.interval) "write" "at most the interval") -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- define "ordinaut.validate.around.rules" -}}

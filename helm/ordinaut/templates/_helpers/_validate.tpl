@@ -6,7 +6,7 @@ is in _validate-around.tpl.
 
 {{- define "ordinaut.validate" -}}
 {{- $mistakes := list -}}
-{{- range list "renamed" "names" "pods" "authentication" "database" "redis" "migrations" "grace" "tracing" "around" -}}
+{{- range list "renamed" "names" "pods" "accounts" "authentication" "database" "redis" "migrations" "grace" "tracing" "around" -}}
 {{- range include (printf "ordinaut.validate.%s" .) $ | splitList "\n" -}}
 {{- with trim . }}{{ $mistakes = append $mistakes . }}{{ end -}}
 {{- end -}}
@@ -51,6 +51,16 @@ is in _validate-around.tpl.
 {{- with get $written $field -}}
 {{- include "ordinaut.mistake" (dict "key" (printf "%s.extraPodSpec.%s" $section $field) "why" "the chart writes this field itself" "write" .) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Without a name, the rights would go to the account `default`, and so to every pod of the namespace that names none. */}}
+{{- define "ordinaut.validate.accounts" -}}
+{{- range $component := list "operator" "api" -}}
+{{- $section := get $.Values $component -}}
+{{- if not (or $section.serviceAccount.create $section.serviceAccount.name (and (eq $component "api") (not $section.enabled))) -}}
+{{- include "ordinaut.mistake" (dict "key" (printf "%s.serviceAccount.name" $component) "why" "with create: false the account is yours, and it is not said which" "write" "its name") -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
