@@ -60,25 +60,30 @@ def exporting(process: str) -> Iterator[None]:
         log.warning("no traces are sent: only one protocol is known", wanted=protocol, known=_PROTOCOL)
         yield
         return
-    words = _LastWords()
-    library = logging.getLogger("opentelemetry")
-    library.addHandler(words)
-    library.propagate = False
+    with _last_words() as words:
+        try:
+            collector = _collector(process, words)
+        except ValueError as error:
+            log.warning("no traces are sent: OpenTelemetry refuses a setting", reason=str(error))
+            yield
+            return
+        spans.receiver = collector
+        log.info("traces are sent")
+        try:
+            yield
+        finally:
+            spans.receiver = None
+            collector.close()
+
+
+def _collector(process: str, words: "_LastWords") -> "Collector":
+    """Return what the environment's variables describe; raises ``ValueError`` for some that are wrong."""
     resource = _resource(process)
     # The provider is asked for nothing but the sampler that the environment names.
     sampler = TracerProvider(resource=resource, shutdown_on_exit=False).sampler
     if words.text:
         log.warning("a setting of the traces is left out", reason=words.take())
-    collector = Collector(OTLPSpanExporter(), resource=resource, sampler=sampler, words=words)
-    spans.receiver = collector
-    log.info("traces are sent")
-    try:
-        yield
-    finally:
-        spans.receiver = None
-        collector.close()
-        library.removeHandler(words)
-        library.propagate = True
+    return Collector(OTLPSpanExporter(), resource=resource, sampler=sampler, words=words)
 
 
 class Collector:
@@ -141,9 +146,11 @@ class Collector:
         self._exporter.shutdown()
 
     def _send_all(self) -> None:
-        while not self._closing:
+        closing = False
+        while not closing:
             self._news.wait(PAUSE)
             self._news.clear()
+            closing = self._closing  # asked before sending: what came in until then is sent
             while self._waiting:
                 self._send([self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))])
 
@@ -196,6 +203,20 @@ class _LastWords(logging.Handler):
         """Return the line, and forget it."""
         text, self.text = self.text, ""
         return text
+
+
+@contextmanager
+def _last_words() -> Iterator[_LastWords]:
+    """Have OpenTelemetry's loggers tell nobody else as long as the context lasts."""
+    words = _LastWords()
+    library = logging.getLogger("opentelemetry")
+    library.addHandler(words)
+    library.propagate = False
+    try:
+        yield words
+    finally:
+        library.removeHandler(words)
+        library.propagate = True
 
 
 def _protocol() -> str:

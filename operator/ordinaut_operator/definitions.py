@@ -7,7 +7,7 @@ is well: what is read and written is whole. The schema is published to everybody
 still the same costs the API server no work.
 
 :class:`~ordinaut_operator.sync.source.KubernetesSource` reads everything and then calls :meth:`Definitions.trust`.
-Whenever the schema changes that is void: the source is told, and reads everything anew.
+Whenever the fields in it change that is void: the source is told, and reads everything anew.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from ordinaut.errors import OrdinautError
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.resources import served
+from ordinaut.resources.crd import Schema
 from ordinaut.resources.manifest import API_VERSION
 from ordinaut_operator.kube import PLURALS, Kube, Refused, Unavailable
 
@@ -32,6 +33,7 @@ NEED: Final = "definitions"
 """What :class:`Readiness` calls them."""
 
 _PATH: Final = f"/openapi/v3/apis/{API_VERSION}"
+_SHOWN_BY: Final = "the ClusterRole system:discovery, which shows it, must be bound to system:authenticated"
 _FRESH: Final = 1.0
 """Seconds that an answer counts for whoever is about to read or write something."""
 
@@ -82,7 +84,7 @@ class Definitions:
         except Refused as refusal:
             if refusal.status == HTTPStatus.NOT_FOUND:
                 raise self._wrong(DefinitionsMissing(_not_there(PLURALS.values()))) from None
-            self._readiness.missing(NEED, why=f"the API server does not show its schema: {refusal}")
+            self._readiness.missing(NEED, why=f"the API server does not show its schema: {refusal}; {_SHOWN_BY}")
             raise
         if self._lacks:
             raise self._wrong(DefinitionsOutdated(_too_old(self._lacks)))
@@ -143,7 +145,7 @@ class Definitions:
             raise self._wrong(DefinitionsMissing(_not_there(lost)))
         # A thread, since the first comparison makes our own schemas, which takes a tenth of a second.
         self._lacks = await asyncio.to_thread(served.missing, schemas)
-        self._latest = hashlib.blake2b(orjson.dumps(schemas, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+        self._latest = _digest(schemas)
         self._etag = etag
 
     def _wrong(self, error: OrdinautError) -> OrdinautError:
@@ -153,6 +155,13 @@ class Definitions:
         return error
 
 
+def _digest(schemas: Mapping[str, Schema]) -> bytes:
+    """Return what two schemas have in common if objects are given out with the same fields under both."""
+    # API servers of two versions, behind one address during an upgrade, may publish the rest in two ways.
+    fields = {kind: {part: served.structure(one) for part, one in parts.items()} for kind, parts in schemas.items()}
+    return hashlib.blake2b(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
 def _not_there(plurals: Iterable[str]) -> str:
     return f"the API server has no {', '.join(sorted(plurals))} of {API_VERSION}; apply the files in crds/"
 
@@ -160,5 +169,5 @@ def _not_there(plurals: Iterable[str]) -> str:
 def _too_old(lacks: Mapping[str, Sequence[str]]) -> str:
     return (
         f"the API server's definitions are older than this operator and would drop fields: {served.in_words(lacks)};"
-        " upgrade the chart, or kubectl apply --server-side -f crds/"
+        " upgrade the chart with crds.enabled=true, or kubectl apply --server-side --force-conflicts -f crds/"
     )

@@ -2,10 +2,10 @@
 The watch over what must never be: once a minute it looks whether the database still keeps the promises.
 
 The clock calls :meth:`Checker.check`. Each look is one statement, so one snapshot, and its work is bounded: recent runs
-are looked at each time, the rest of history by a sweep that goes on where it stopped. What is found counts only if it
-is found again in the next round. Then it is logged with the keys of the runs and counted, once, in
-``ordinaut_invariant_violations_total``; the alert OrdinautInvariantViolated and its runbook go on from there. Nothing
-is mended: a defect that nobody knows is no ground to write upon.
+are looked at each time, the rest of history by a sweep that goes on where it stopped; only the queue is read whole.
+What is found counts only if it is found again in the next round. Then it is logged with the keys of the runs and
+counted, once, in ``ordinaut_invariant_violations_total``; the alert OrdinautInvariantViolated and its runbook go on
+from there. Nothing is mended: a defect that nobody knows is no ground to write upon.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -93,7 +93,8 @@ def owner_of(lease_namespace: str | None, *, environment: Mapping[str, str]) -> 
     Return the pod that this process runs in, as the owner of its Lease, or None where it is not known.
 
     Nobody else would take the Lease away: it is made at run time, so it is no part of what was installed. Each holder
-    writes itself, so that the Lease is collected with the last one. An owner elsewhere would count as gone.
+    writes itself, so that the Lease is collected with the last one. An owner elsewhere would count as gone. Some API
+    servers (OwnerReferencesPermissionEnforcement) let only those change an owner who may delete the Lease.
     """
     namespace, name, uid = (environment.get(f"POD_{part}") for part in ("NAMESPACE", "NAME", "UID"))
     if not (name and uid and namespace and namespace == lease_namespace):
@@ -190,7 +191,7 @@ class Elector:
         except Refused as error:
             self._sight = None
             if error.status != HTTPStatus.CONFLICT:  # somebody else was faster: no news
-                why = "lease refused; the operator's role needs create of leases, and get and update of this one"
+                why = "lease refused; the operator's role needs create of leases, and get, update, delete of this one"
                 log.error(why, error=str(error))  # noqa: TRY400 - the traceback says nothing more
         if led and not self.leading:
             log.warning("not leading any more: this replica writes no status", identity=self.identity)

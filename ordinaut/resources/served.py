@@ -30,6 +30,17 @@ def published(openapi: Mapping[str, Any]) -> dict[str, Schema]:
     return found
 
 
+def structure(schema: Schema) -> Schema:
+    """Return of a schema what decides which fields objects are given out with; wording and checks do not."""
+    kept: Schema = {name: schema[name] for name in (_ANYTHING, "default") if name in schema}
+    if "properties" in schema:
+        kept["properties"] = {name: structure(inner) for name, inner in schema["properties"].items()}
+    for name in ("items", "additionalProperties"):
+        if name in schema:
+            kept[name] = structure(schema[name]) if isinstance(schema[name], dict) else schema[name]
+    return kept
+
+
 def missing(served: Mapping[str, Schema]) -> dict[str, list[str]]:
     """Return the fields that the served schemas lack, by definition; only those that lack some are named."""
     lacks = {}

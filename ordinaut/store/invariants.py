@@ -57,7 +57,7 @@ async def ended_runs_kept(connection: Connection, *, looked_at: int) -> Look:
 
 
 async def doubled_runs(connection: Connection) -> Look:
-    """Look at all runs under leases."""
+    """Look at all runs under leases, and for them through the whole queue, once."""
     return await _list(connection, "doubled_runs", {"limit": AT_ONCE})
 
 

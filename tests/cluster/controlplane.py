@@ -221,6 +221,7 @@ class ControlPlane:
             f"--service-account-key-file={self._service_accounts}",
             f"--service-account-signing-key-file={self._service_accounts}",
             "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",  # as OpenShift has it
             "--service-cluster-ip-range=10.96.0.0/16",
             "--endpoint-reconciler-type=none",
             *(audit.options(self.directory) if self._audited else ()),

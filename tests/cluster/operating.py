@@ -41,7 +41,7 @@ RULES = [
         "apiGroups": ["coordination.k8s.io"],
         "resources": ["leases"],
         "resourceNames": ["ordinaut-operator"],
-        "verbs": ["get", "update"],
+        "verbs": ["get", "update", "delete"],
     },
 ]
 """All that the operator may do."""

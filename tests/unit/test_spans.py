@@ -159,6 +159,17 @@ def test_a_protocol_that_is_not_spoken_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert [(line["log_level"], line.get("wanted")) for line in told] == [("warning", "grpc")]
 
 
+def test_a_setting_that_opentelemetry_refuses_is_told_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_ATTRIBUTE_COUNT_LIMIT", "many")
+
+    with capture_logs() as told, tracing.exporting("worker"):
+        assert spans.receiver is None
+
+    (line,) = told
+    assert line["log_level"] == "warning"
+    assert "OTEL_ATTRIBUTE_COUNT_LIMIT" in line["reason"]
+
+
 def test_a_sampler_that_does_not_exist_is_told_and_the_service_has_a_name(
     monkeypatch: pytest.MonkeyPatch, exporter: Exporter
 ) -> None:

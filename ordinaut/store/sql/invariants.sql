@@ -22,12 +22,13 @@ SELECT ARRAY(SELECT run_id FROM found ORDER BY run_id LIMIT %(limit)s),
 -- Runs that have ended and are kept as work all the same. One that somebody ended may stay in the queue until a worker comes
 -- to it, and under a lease until its worker is told, or, if that has died, until the longest lease of an hour is over; one
 -- that waits leaves at once, and one that its worker ended is nowhere. Of queue and delay the next in line are looked at.
+-- Runs are looked up by their keys, here and below: LIMIT and OFFSET keep the planner from a join that reads all of history.
 SELECT r.run_id FROM (
     (SELECT run_id, 'queue' AS place FROM due_work ORDER BY queue, urgency, due_at, id LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'delay' FROM delayed_work ORDER BY due_at LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'lease' FROM leased_work LIMIT %(looked_at)s)
 ) w
-JOIN run r USING (run_id)
+CROSS JOIN LATERAL (SELECT run_id, phase, finished_at FROM run WHERE run.run_id = w.run_id LIMIT 1) r
 WHERE r.finished_at IS NOT NULL
   AND (w.place = 'delay' OR w.place = 'queue' AND r.phase <> 'Cancelled' OR w.place = 'lease' AND r.finished_at < now() - interval '65 minutes')
 ORDER BY r.run_id LIMIT %(limit)s;
@@ -51,7 +52,7 @@ WITH tasks AS (
         SELECT run_id, outcome, decided_at FROM fire WHERE fire.task_id = tasks.task_id ORDER BY scheduled_at DESC LIMIT %(times)s
     ) f
     WHERE f.outcome = 'Fired' AND f.decided_at > now() - interval '1 day'
-      AND NOT EXISTS (SELECT FROM run WHERE run.run_id = f.run_id)
+      AND NOT EXISTS (SELECT FROM run WHERE run.run_id = f.run_id OFFSET 0)
 )
 SELECT ARRAY(SELECT run_id FROM missing ORDER BY run_id LIMIT %(limit)s),
        CASE WHEN (SELECT count(*) FROM tasks) = %(tasks)s THEN (SELECT max(task_id) FROM tasks) END;
@@ -61,7 +62,9 @@ SELECT ARRAY(SELECT run_id FROM missing ORDER BY run_id LIMIT %(limit)s),
 -- was last edited, or while it was, do not count: it may have allowed them.
 SELECT run_id FROM (
     SELECT r.run_id, count(*) OVER (PARTITION BY r.task_id) AS together
-    FROM leased_work JOIN run r USING (run_id) JOIN task t USING (task_id)
+    FROM leased_work w
+    CROSS JOIN LATERAL (SELECT run_id, task_id, created_at, finished_at FROM run WHERE run.run_id = w.run_id LIMIT 1) r
+    CROSS JOIN LATERAL (SELECT spec, updated_at FROM task WHERE task.task_id = r.task_id LIMIT 1) t
     WHERE r.finished_at IS NULL AND t.spec ->> 'concurrencyPolicy' = 'Forbid' AND r.created_at > t.updated_at + interval '1 minute'
 ) running
 WHERE together > 1

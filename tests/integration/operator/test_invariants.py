@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,7 @@ from ordinaut.store import clock, invariants, runs, work
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.invariants import Invariant
 from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.queries import SQL
 from ordinaut.store.runs import NewRun
 from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
 from ordinaut_operator import janitor
@@ -224,6 +226,63 @@ async def test_every_task_of_many_is_looked_at_in_turn(pool: Pool, monkeypatch: 
     checker = Checker(pool)
 
     assert [await checker.check() for _ in range(8)] == [0, 2, 0, 2, 0, 1, 0, 0]
+
+
+HISTORY = 20_000
+
+BOUNDS: dict[str, dict[str, object]] = {
+    "ended_runs_kept": {"looked_at": 500, "limit": 100},
+    "fires_without_run": {"after": 0, "tasks": 100, "times": 5, "limit": 100},
+    "overlapping_runs": {"limit": 100},
+}
+"""The looks that begin with other tables, and what they are given."""
+
+
+@pytest.mark.parametrize("look", sorted(BOUNDS))
+async def test_a_look_reads_the_runs_that_it_is_about_and_not_all_of_history(pool: Pool, look: str) -> None:
+    async with pool.connection() as connection:
+        tasks = [await make_task(connection, f"task-{number}", concurrencyPolicy="Forbid") for number in range(50)]
+        await execute(
+            connection,
+            "INSERT INTO run (run_id, namespace, task_id, revision, trigger, priority, phase, finished_at)"
+            " SELECT (left(uuid7_floor(now())::text, 24) || lpad(to_hex(i), 12, '0'))::uuid, 'default',"
+            "        (%s::bigint[])[1 + i %% 50], '', 'schedule', 5, 'Succeeded', now() FROM generate_series(1, %s) i",
+            tasks,
+            HISTORY,
+        )
+        await execute(
+            connection,
+            "INSERT INTO fire (task_id, scheduled_at, outcome, run_id)"
+            " SELECT task_id, created_at + row_number() OVER () * interval '1 s', 'Fired', run_id FROM run",
+        )
+        await execute(
+            connection,
+            "INSERT INTO task_clock (task_id, schedule_key, evaluated_at, tzdata)"
+            " SELECT task_id, 'k', now(), 'x' FROM task",
+        )
+        await execute(
+            connection,
+            "INSERT INTO work_lease (worker, leased_until, items) SELECT 'w', now(), array_agg(item) FROM"
+            " (SELECT ROW(1, 0, 4, now(), 1, run_id, NULL)::work_item AS item FROM run LIMIT 20) AS held,"
+            " generate_series(1, 20) AS number GROUP BY number",
+        )
+        await execute(connection, "ANALYZE")
+        # What the statistics of a large installation may do as well: whatever can be a join reads all of history then.
+        await execute(connection, "SET enable_nestloop = off")
+
+        explained = await connection.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + SQL[look].encode(), BOUNDS[look])
+        ((((plan,),),),) = [await explained.fetchall()]
+
+    assert 0 < rows_of_runs(plan["Plan"]) < HISTORY / 20
+
+
+def rows_of_runs(node: dict[str, Any]) -> float:
+    """Return how many rows of `run` a plan has read, with those that it left out."""
+    read = 0.0
+    if str(node.get("Relation Name", "")).startswith("run_"):
+        left_out = sum(value for name, value in node.items() if name.startswith("Rows Removed by"))
+        read = (node["Actual Rows"] + left_out) * node["Actual Loops"]
+    return read + sum(map(rows_of_runs, node.get("Plans", ())))
 
 
 def test_what_has_been_counted_is_remembered_within_bounds() -> None:

@@ -87,7 +87,7 @@ async def test_older_definitions_are_told_and_nothing_is_whole_until_all_is_read
     seconds.now += 2
 
     assert not await known.whole()
-    assert "tasks.ordinaut.io lacks spec.priority; upgrade the chart, or kubectl apply" in readiness.reasons[NEED]
+    assert "tasks.ordinaut.io lacks spec.priority; upgrade the chart" in readiness.reasons[NEED]
     with pytest.raises(DefinitionsOutdated):
         await known.check()
 
@@ -117,6 +117,17 @@ async def test_the_same_schema_under_another_tag_is_no_change(
     seconds.now += 2
 
     assert await known.whole()
+
+
+async def test_other_words_and_checks_are_no_change(known: Definitions, server: Published, seconds: Seconds) -> None:
+    known.trust(await known.check())
+    server.change()
+    fields(server.document, "Task")["priority"] |= {"description": "Said better.", "maximum": 7}
+    fields(server.document, "Task")["schedules"]["items"]["required"] = ["cron"]
+    seconds.now += 2
+
+    assert await known.whole()
+    assert server.sent == 2
 
 
 async def test_an_answer_counts_for_a_second_and_the_schema_is_sent_once(
@@ -171,7 +182,7 @@ async def test_a_schema_that_may_not_be_read_is_told(
     server.error = Refused("403 forbidden", status=403)
 
     assert not await known.whole()
-    assert readiness.reasons[NEED] == "the API server does not show its schema: 403 forbidden"
+    assert "does not show its schema: 403 forbidden; the ClusterRole system:discovery" in readiness.reasons[NEED]
 
 
 async def test_whoever_waits_goes_on_when_all_was_read(known: Definitions) -> None:

@@ -100,3 +100,18 @@ def test_kinds_that_are_not_published_are_not_found() -> None:
 )
 def test_what_keeps_unknown_fields_drops_none(ours: dict[str, Any], theirs: dict[str, Any], lost: list[str]) -> None:
     assert list(served.lacking(ours, theirs, at="x")) == lost
+
+
+def test_a_structure_has_what_decides_about_fields_and_nothing_else() -> None:
+    field = {"type": "string", "description": "d", "default": "x", "maxLength": 3}
+    schema = {
+        "type": "object",
+        "required": ["a"],
+        "properties": {"a": field, "b": {"type": "array", "items": {"type": "object", **ANYTHING}}},
+        "additionalProperties": {"type": "object", "properties": {"c": {"additionalProperties": True}}},
+    }
+
+    assert served.structure(schema) == {
+        "properties": {"a": {"default": "x"}, "b": {"items": ANYTHING}},
+        "additionalProperties": {"properties": {"c": {"additionalProperties": True}}},
+    }
