@@ -8,6 +8,7 @@ that who gathers can go on without it and say so.
 
 import asyncio
 import email.utils
+import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from ordinaut_cli.cluster.kubectl import Access, Serving
+from ordinaut_cli.cluster.kubectl import Access, KubectlError, Serving, current_context
 
 PATIENCE: Final = 5.0
 """Seconds for one answer."""
@@ -136,9 +137,19 @@ def _unseen(answer: httpx.Response) -> Unseen:
             return Unseen(why)
 
 
+def _knows_no_cluster(access: Access) -> bool:
+    """Whether kubectl would ask whatever listens on port 8080 of this machine: neither told where, nor in a pod."""
+    return access == Access() and "KUBERNETES_SERVICE_HOST" not in os.environ and current_context() is None
+
+
 @asynccontextmanager
 async def reached(access: Access) -> AsyncIterator[ApiServer]:
     """Yield the API server of kubectl's cluster; raises `KubectlError` if kubectl knows none."""
+    if await asyncio.to_thread(_knows_no_cluster, access):
+        raise KubectlError(
+            "kubectl knows no cluster: there is no current context",
+            "name a kubeconfig with --kubeconfig or KUBECONFIG, or a context with --context",
+        )
     with tempfile.TemporaryDirectory(prefix="ordinaut-") as folder:  # only its owner can enter it
         socket = str(Path(folder) / "api")
         proxy = Serving(access.command("proxy", f"--unix-socket={socket}"), announces="^Starting to serve on")

@@ -157,6 +157,15 @@ def test_a_cluster_that_kubectl_does_not_know_is_no_place_to_log_in(fake: Fake) 
     assert contexts.load() == Config()
 
 
+def test_without_a_cluster_status_asks_nobody(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    calls = fake("exit 1")
+    result = run("status")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("kubectl knows no cluster")
+    assert calls.read_text().splitlines() == ["config current-context"]
+
+
 # ---------------------------------------------------------------- kubectl
 
 
