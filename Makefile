@@ -33,8 +33,8 @@ fuzz: .venv/.dev ## Send the API 10,000 requests made from its description, othe
 		sh -xc '$(BIN)/pytest -n 2 -q tests/security/test_fuzz.py --timeout 3600'
 
 faults: .venv/.dev ## Run the fault tests at their full length
-	ORDINAUT_TEST_TIMED=1 ORDINAUT_TEST_OUTAGE_SECONDS=90 ORDINAUT_TEST_TASKS=10000 ORDINAUT_TEST_KILLS=100 \
-		$(BIN)/pytest tests/faults tests/cluster tests/chart tests/security/test_loop.py --timeout 3600
+	ORDINAUT_TEST_TIMED=1 ORDINAUT_TEST_OUTAGE_SECONDS=90 ORDINAUT_TEST_TASKS=10000 ORDINAUT_TEST_KILLS=100 ORDINAUT_TEST_EXAMPLES=20 \
+		$(BIN)/pytest tests/faults tests/unit/schedule tests/cluster tests/chart tests/security/test_loop.py --timeout 3600
 
 crds: .venv/.dev ## Write crds/ from ordinaut/resources
 	$(BIN)/python -m ordinaut.resources.crd --write crds

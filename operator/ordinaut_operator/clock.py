@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import redis
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -25,6 +24,7 @@ from ordinaut.store.listen import listen
 from ordinaut.store.pool import Pool
 from ordinaut_operator import fire, janitor
 from ordinaut_operator.rights import NO_CHECKS, Rights
+from ordinaut_operator.timer import Timer
 
 HORIZON = timedelta(seconds=30)
 """How far ahead seconds get a trigger."""
@@ -51,7 +51,7 @@ class Clock:
         self._rights = rights
         self._url = url
         self._readiness = readiness
-        self._scheduler = AsyncIOScheduler(
+        self._scheduler = Timer(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         self._firing = asyncio.Lock()

@@ -126,7 +126,11 @@ def _take(
     """Return the times in (after, as_of], at most ``chunk``, and the one that follows them."""
     times = next_fires(schedules, after=after, limit=_USUALLY_ENOUGH)
     if len(times) == _USUALLY_ENOUGH and times[-1] <= as_of:
-        times = list(islice(iter_fires(schedules, after=after), chunk + 1))
+        times = []
+        for time in islice(iter_fires(schedules, after=after), chunk + 1):
+            times.append(time)
+            if time > as_of:
+                break
     due = [time for time in times[:chunk] if time <= as_of]
     return due, times[len(due)] if len(times) > len(due) else None
 

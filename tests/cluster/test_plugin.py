@@ -138,11 +138,14 @@ def test_programs_get_the_same_as_data(installation: Installation) -> None:
     assert found["versions"]["definitions"] == {"tasks": True, "pipelines": True, "tools": True}
 
 
-def test_it_is_found_without_its_namespace_and_with_one_kubectl_for_all_questions(installation: Installation) -> None:
+def test_it_is_found_without_its_namespace_and_one_kubectl_asks_all_questions(installation: Installation) -> None:
     before = installation.places.calls()
     result = run(installation, "status")
     assert f"in namespace {installation.namespace} " in result.stdout
-    assert installation.places.calls()[len(before) :] == ["proxy"]
+    assert installation.places.calls()[len(before) :] == [
+        "config",
+        "proxy",
+    ]  # whether there is a cluster, and what is in it
 
 
 def test_a_lost_worker_and_a_lost_redis_degrade_it(installation: Installation, redis_server: StoppableValkey) -> None:

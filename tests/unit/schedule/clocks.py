@@ -1,23 +1,21 @@
 """
-Slow and obvious references that the schedules are held against.
+What the tests that hold schedules against slow references share: how many examples, and where the clocks change.
 
-They walk real time minute by minute (or step by step) and ask ``zoneinfo`` what the clock on the wall shows, so they
-share neither an idea nor a line with the code under test.
+``ORDINAUT_TEST_EXAMPLES`` multiplies the examples; the references themselves are in ``reference``.
 """
 
+import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from hypothesis import settings
 
-from ordinaut.schedule.cron_text import LAST_DAY, LAST_OF_MONTH, LAST_WEEKDAY, CronFields
+EXAMPLES = int(os.environ.get("ORDINAUT_TEST_EXAMPLES", "1"))
 
 # The references are slow on purpose, and the machines that run this are shared.
-against_reference = settings(deadline=None, max_examples=60)
+against_reference = settings(deadline=None, max_examples=60 * EXAMPLES)
 
-MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
 WINDOWS = (
@@ -42,63 +40,6 @@ WINDOWS = (
 """Zones, and the UTC days from which a window of five days is walked."""
 
 WINDOW = 5 * DAY
-
-
-@cache
-def shown(zone: str, start: datetime, length: timedelta = WINDOW) -> tuple[tuple[datetime, datetime], ...]:
-    """Return (UTC instant, naive wall time) of every minute."""
-    here = ZoneInfo(zone)
-    minutes = (start.replace(tzinfo=UTC) + MINUTE * minute for minute in range(int(length / MINUTE)))
-    return tuple((minute, minute.astimezone(here).replace(tzinfo=None)) for minute in minutes)
-
-
-def day_matches(fields: CronFields, wall: datetime) -> bool:
-    following = wall + DAY
-    last_of_month = following.month != wall.month
-    weekdays = [wall + DAY * more for more in range(1, 4)]
-    last_weekday = wall.weekday() < 5 and all(later.month != wall.month or later.weekday() > 4 for later in weekdays)
-    day_of_month = (
-        wall.day in fields.days
-        or (LAST_DAY in fields.days and last_of_month)
-        or (LAST_WEEKDAY in fields.days and last_weekday)
-    )
-    number = wall.isoweekday() % 7
-    nth = sum(1 for week in range(5) if (wall - 7 * week * DAY).month == wall.month and wall.day > 7 * week)
-    is_last = (wall + 7 * DAY).month != wall.month
-    day_of_week = (
-        number in fields.weekdays
-        or (number, nth) in fields.nth_weekdays
-        or (is_last and (number, LAST_OF_MONTH) in fields.nth_weekdays)
-    )
-    return (day_of_month or day_of_week) if fields.either_day else (day_of_month and day_of_week)
-
-
-def wall_matches(fields: CronFields, wall: datetime) -> bool:
-    return (
-        wall.minute in fields.minutes
-        and wall.hour in fields.hours
-        and wall.month in fields.months
-        and day_matches(fields, wall)
-    )
-
-
-def cron_by_minutes(fields: CronFields, zone: str, start: datetime, *, skip: bool) -> list[datetime]:
-    """Return the instants of a 5-field expression in a window, by walking its minutes."""
-    minutes = shown(zone, start)
-    if fields.wildcard:
-        return [instant for instant, wall in minutes if wall_matches(fields, wall)]
-    found, seen, before = set(), set(), minutes[0][1]
-    for instant, wall in minutes:
-        skipped = before + MINUTE
-        while skipped < wall:  # the clock jumped: these were never shown
-            if wall_matches(fields, skipped) and not skip:
-                found.add(instant)
-            skipped += MINUTE
-        if wall not in seen and wall_matches(fields, wall):
-            found.add(instant)
-        seen.add(wall)
-        before = wall
-    return sorted(found)
 
 
 def steps_by_walking(

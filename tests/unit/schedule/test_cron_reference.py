@@ -1,4 +1,4 @@
-"""Cron against two independent references: real minutes walked one by one, and cronsim on a clock without changes."""
+"""Cron around single changes of the clocks against walked time, and against cronsim on a clock without changes."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -9,44 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordinaut.schedule import Cron, Gap, next_fires, parse_cron
-from ordinaut.schedule.cron_text import read_cron
-from tests.unit.schedule.clocks import WINDOW, WINDOWS, against_reference, cron_by_minutes
+from tests.unit.schedule import reference
+from tests.unit.schedule.clocks import WINDOW, WINDOWS, against_reference
+from tests.unit.schedule.drawn import EXPRESSIONS, fields
 
 SECOND = timedelta(seconds=1)
 HORIZON = timedelta(days=50 * 366)
-
-
-def terms(low: int, high: int) -> st.SearchStrategy[str]:
-    number = st.integers(low, high)
-    span = st.tuples(number, number).filter(lambda pair: pair[0] < pair[1]).map(lambda pair: f"{pair[0]}-{pair[1]}")
-    step = st.integers(1, 7).map(str)
-    with_step = st.builds(lambda head, by: f"{head}/{by}", st.one_of(st.just("*"), span), step)
-    return st.one_of(st.just("*"), number.map(str), span, with_step)
-
-
-def fields(low: int, high: int, *special: str) -> st.SearchStrategy[str]:
-    one = st.one_of(terms(low, high), st.sampled_from(special)) if special else terms(low, high)
-    return st.one_of(terms(low, high), st.lists(one, min_size=1, max_size=3).map(",".join))
-
-
-EXPRESSIONS = st.builds(
-    lambda *texts: " ".join(texts),
-    fields(0, 59),
-    fields(0, 23),
-    st.one_of(st.just("*"), fields(1, 31, "L", "LW")),
-    st.one_of(st.just("*"), fields(1, 12, "JAN", "oct")),
-    st.one_of(st.just("*"), fields(0, 7, "5L", "1#2", "SUN#1", "sat")),
-)
-
-
-@against_reference
-@given(expression=EXPRESSIONS, window=st.sampled_from(WINDOWS), gap=st.sampled_from(Gap))
-def test_agrees_with_walking_every_minute(expression: str, window: tuple[str, datetime], gap: Gap) -> None:
-    zone, start = window
-    expected = cron_by_minutes(read_cron(expression), zone, start, skip=gap is Gap.SKIP)
-    begin = start.replace(tzinfo=UTC)
-    fires = next_fires(Cron(expression, zone, gap), after=begin - SECOND, limit=len(expected) + 1)
-    assert [fire for fire in fires if fire < begin + WINDOW] == expected
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda window: f"{window[0]}-{window[1]:%Y-%m-%d}")
@@ -72,7 +40,7 @@ def test_agrees_with_walking_every_minute_around_a_change(
 ) -> None:
     zone, start = window
     begin = start.replace(tzinfo=UTC)
-    expected = cron_by_minutes(read_cron(expression), zone, start, skip=gap is Gap.SKIP)
+    expected = reference.cron(expression, zone, begin, begin + WINDOW - SECOND, skip=gap is Gap.SKIP)
     fires = next_fires(Cron(expression, zone, gap), after=begin - SECOND, limit=len(expected) + 1)
     assert [fire for fire in fires if fire < begin + WINDOW] == expected
 

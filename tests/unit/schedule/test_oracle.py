@@ -1,6 +1,8 @@
 """The cases that several cron and RRULE libraries were asked about; see the notes in the file."""
 
 import json
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,11 @@ import pytest
 
 from ordinaut.errors import Invalid
 from ordinaut.schedule import Cron, Gap, RRule, next_fires, parse_cron, parse_rrule, tzdata_version
+from tests import oldzones
 
 CASES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("schedule_oracle.json").read_text())
 FIRING = [case for case in CASES if not case.get("never")]
+MOVED = [case for case in CASES if "expected_utc_with_tzdata_2025b" in case]
 
 
 def schedule_of(case: dict[str, Any], gap: Gap) -> Cron | RRule:
@@ -49,3 +53,23 @@ def test_never_firing_is_refused_and_bounded(case: dict[str, Any]) -> None:
         schedule_of(case, Gap.RUN)
     after = datetime.fromisoformat(case["after"])
     assert next_fires(Cron(case["expr"], case["tz"]), after=after, limit=case["count"]) == []
+
+
+def test_fires_as_the_oracle_says_with_older_time_zone_data(tmp_path: Path) -> None:
+    """In a process that has another copy of the data: by its rules in the zones that it changes, as ever in others."""
+    program = (
+        "import json, sys; from ordinaut.schedule import Gap, tzdata_version;"
+        "from tests.unit.schedule import test_oracle;"
+        "found = {case['id']: test_oracle.fires_of(case, Gap.RUN) for case in test_oracle.FIRING};"
+        "json.dump([tzdata_version(), found], sys.stdout)"
+    )
+    copy = oldzones.older_copy(tmp_path)
+    answer = subprocess.run(
+        [sys.executable, "-c", program], env=oldzones.environment(copy), capture_output=True, text=True, check=True
+    )
+    version, found = json.loads(answer.stdout)
+    assert version == oldzones.VERSION
+    assert len(MOVED) >= 6
+    for case in FIRING:
+        if case["tz"] not in oldzones.ZONES or case in MOVED:
+            assert case.get("expected_utc_with_tzdata_2025b", case["expected_utc"]) == found[case["id"]], case["id"]

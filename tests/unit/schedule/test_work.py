@@ -15,7 +15,17 @@ from typing import Any
 import pytest
 
 from ordinaut.errors import Invalid
-from ordinaut.schedule import Cron, Gap, RRule, Schedule, Written, next_fires, parse_schedule
+from ordinaut.schedule import (
+    Cron,
+    Gap,
+    Progress,
+    RRule,
+    Schedule,
+    Written,
+    decide_missed,
+    next_fires,
+    parse_schedule,
+)
 from ordinaut.schedule.cron import timetable
 from ordinaut.schedule.fires import _remembered
 from ordinaut.schedule.rrule import recurrence_set
@@ -185,3 +195,17 @@ def test_tasks_that_share_a_schedule_and_a_time_compute_it_once() -> None:
 def test_a_backlog_costs_what_is_asked_for(limit: int) -> None:
     cron = Cron("* * * * *", "Europe/Chisinau")
     assert work(lambda: next_fires(cron, after=NOW - timedelta(days=10_000), limit=limit)) < 1000 + 20 * limit
+
+
+def test_a_few_missed_times_cost_no_more_than_a_few() -> None:
+    """However many a chunk may hold: after an outage, most tasks have missed a few times only."""
+    daily, day = (Cron("30 8 * * 1-5", "Europe/Chisinau"),), timedelta(days=1)
+
+    def decide() -> int:
+        decision = decide_missed(daily, progress=Progress(NOW - 3 * day), now=NOW + 2 * day, chunk=1000)
+        return len(decision.outcomes)
+
+    assert decide() == 3
+    with counted() as calls:
+        decide()
+    assert calls() < 2 * TYPICAL
