@@ -15,7 +15,7 @@ demo: .venv/.local ## Run the morning briefing here, now and then on its schedul
 	@$(BIN)/python examples/demo.py $(EXAMPLE) $(if $(ONCE),--once,--run) morning-briefing
 
 test: .venv/.dev ## Run all tests: unit, integration and cluster
-	@echo "Getting the programs of a Kubernetes control plane: the first time this may take 15 minutes"
+	@echo "Getting a Kubernetes control plane, helm and promtool: the first time this may take 20 minutes"
 	-@$(BIN)/python -m tests.cluster --fetch
 	$(BIN)/pytest -n 2 --dist loadgroup tests
 

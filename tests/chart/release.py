@@ -27,6 +27,9 @@ NAMESPACE = "ordinaut-system"
 TRANSIENT = {"events", "componentstatuses"}
 """Kinds whose objects come and go by themselves."""
 
+EVERYWHERE = {("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")}
+"""What controllers put into each namespace, when they get to it."""
+
 Object = dict[str, Any]
 Values = Mapping[str, Any]
 
@@ -161,5 +164,7 @@ def everything(control_plane: ControlPlane, *, selector: str = "") -> set[tuple[
                 continue
             for item in control_plane.call("GET", f"{version}/{plural}?labelSelector={selector}")["items"]:
                 metadata = item["metadata"]
+                if (plural, metadata["name"]) in EVERYWHERE:
+                    continue
                 found.add((f"{version}/{plural}", metadata.get("namespace", ""), metadata["name"]))
     return found
