@@ -120,8 +120,8 @@ def test_valkey_goes_away_and_comes_back(
     assert run_to_the_end(own_postgres.url, "t") == "Succeeded"
 
     own_valkey.stop()
-    until(lambda: "redis" in operator.readiness().get("reasons", {}), what=operator.log)
     assert run_to_the_end(own_postgres.url, "t") == "Succeeded"
+    until(lambda: "redis" in operator.readiness().get("reasons", {}), what=operator.log)  # missed when there is news
     stay_away()
     until(lambda: operator.metric("ordinaut_outbox_rows") > 0, what="the lag to be measured")
     assert operator.metric("ordinaut_outbox_lag_seconds") > 0
