@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from e2e.programs import StepFailed, run
+from ordinaut.resources.manifest import GROUP, KINDS
 from ordinaut.states import FINAL_RUN_PHASES
 
 ROOT: Final = Path(__file__).parents[1]
 CHART: Final = ROOT / "helm" / "ordinaut"
 EXAMPLE: Final = ROOT / "examples" / "hello"
 
-KINDS: Final = ("tasks.ordinaut.io", "pipelines.ordinaut.io", "tools.ordinaut.io")
+DEFINITIONS: Final = tuple(f"{kind.lower()}s.{GROUP}" for kind in KINDS)
+"""Names of the CustomResourceDefinitions."""
 
 RUN_WITHIN: Final = 180.0
 """Seconds until a run that is due each minute has succeeded."""
@@ -137,7 +139,7 @@ def uninstall(it: Installation, *, stays: Sequence[str] = ()) -> None:
 
     # Pods take their grace to end, and what they belong to goes after them.
     _until(lambda: not left(), within=GONE_WITHIN, what=lambda: f"not gone: {', '.join(left())}")
-    it.with_kubectl("get", "customresourcedefinitions", *KINDS)
+    it.with_kubectl("get", "customresourcedefinitions", *DEFINITIONS)
 
 
 def leftovers(it: Installation) -> list[str]:
@@ -152,7 +154,7 @@ def leftovers(it: Installation) -> list[str]:
         found += it.with_kubectl(
             "get", wanted, "--selector", _selector(it), "--output=name", "--ignore-not-found", *scope
         ).split()
-    return sorted(one for one in set(found) if not one.endswith(KINDS))
+    return sorted(one for one in set(found) if not one.endswith(DEFINITIONS))
 
 
 def _selector(it: Installation) -> str:
@@ -161,4 +163,4 @@ def _selector(it: Installation) -> str:
 
 def forget_definitions(it: Installation) -> None:
     """Delete the definitions of the kinds, and so all Tasks, Pipelines and Tools."""
-    it.with_kubectl("delete", "customresourcedefinitions", *KINDS, "--ignore-not-found", "--timeout", it.timeout)
+    it.with_kubectl("delete", "customresourcedefinitions", *DEFINITIONS, "--ignore-not-found", "--timeout", it.timeout)

@@ -61,4 +61,4 @@ def test_the_steps_of_the_end_to_end_test_pass_where_neither_docker_nor_nodes_ar
         steps.uninstall(installation)
         steps.forget_definitions(installation)
         with pytest.raises(StepFailed, match="not found"):
-            installation.with_kubectl("get", "customresourcedefinitions", *steps.KINDS)
+            installation.with_kubectl("get", "customresourcedefinitions", *steps.DEFINITIONS)

@@ -1,5 +1,6 @@
 """Looks into what was rendered, for the tests of the core: the pod of a component, and its variables."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ Values = dict[str, Any]
 
 
 def given(**values: Any) -> Values:
-    return DATABASE | values
+    return copy.deepcopy(DATABASE) | values
 
 
 def pod(objects: list[Object], name: str) -> Object:
@@ -37,3 +38,10 @@ def variables(spec: Object) -> dict[str, Any]:
     names = [one["name"] for one in listed]
     assert len(names) == len(set(names)), f"twice the same variable: {names}"
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in listed}
+
+
+def assert_told(message: str, *, reason: str, remedy: str) -> None:
+    """Make sure that a refusal has a line with this reason, and what to write instead."""
+    line = next((line for line in message.splitlines() if reason in line), None)
+    assert line is not None, message
+    assert remedy in line.partition("; write ")[2]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.helm.looking import DATABASE, TOKENS, given
+from tests.helm.looking import DATABASE, TOKENS, assert_told, given
 from tests.helm.rendering import CHART
 
 MISTAKES = {
@@ -121,10 +121,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_refused_with_key_reason_and_remedy(refused: Callable[..., str], mistake: str) -> None:
     values, reason, remedy = MISTAKES[mistake]
-    message = refused(values)
-    line = next((line for line in message.splitlines() if reason in line), None)
-    assert line is not None, message
-    assert remedy in line.partition("; write ")[2]
+    assert_told(refused(values), reason=reason, remedy=remedy)
 
 
 def test_a_name_that_no_service_can_have_is_refused(refused: Callable[..., str]) -> None:

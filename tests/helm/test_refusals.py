@@ -1,22 +1,17 @@
 """What is refused before anything is installed: misspelt keys, wrong values, and what cannot work around the core."""
 
-import copy
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.helm.looking import assert_told, given
 from tests.helm.rendering import CHART, Helm, Refused
 
-DATABASE = {"database": {"existingSecret": "db"}}
 KEDA = {"enabled": True}
 
 Values = dict[str, Any]
-
-
-def given(**values: Any) -> Values:
-    return copy.deepcopy(DATABASE) | values
 
 
 # ---------------------------------------------------------------- by the schema
@@ -171,10 +166,7 @@ MISTAKES: dict[str, tuple[Values, str, str]] = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_refused_with_key_reason_and_remedy(refused: Callable[..., str], mistake: str) -> None:
     values, reason, remedy = MISTAKES[mistake]
-    message = refused(values)
-    line = next((line for line in message.splitlines() if reason in line), None)
-    assert line is not None, message
-    assert remedy in line.partition("; write ")[2]
+    assert_told(refused(values), reason=reason, remedy=remedy)
 
 
 def test_every_mistake_that_the_templates_know_is_shown_here() -> None:

@@ -32,10 +32,7 @@ from ordinaut_cli.cluster.facts import (
     watched,
 )
 from ordinaut_cli.cluster.samples import Samples
-from ordinaut_cli.errors import CommandError
-
-CANNOT_TELL: Final = 2
-"""The exit status where nothing could be found out."""
+from ordinaut_cli.errors import CANNOT_TELL, CommandError
 
 POD_WITHIN: Final = 2.0
 """Seconds for a process to answer; one that does not is told of."""

@@ -8,15 +8,13 @@ import typer
 
 import ordinaut
 from ordinaut_cli import render
-from ordinaut_cli.errors import CommandError
+from ordinaut_cli.errors import CANNOT_TELL, CommandError
 from ordinaut_cli.options import ClusterNamespace, KubeConfig, KubectlContext, Output, OutputFormat
 
 if TYPE_CHECKING:
     from ordinaut_cli.cluster.apiserver import ApiServer
     from ordinaut_cli.cluster.health import Health
     from ordinaut_cli.cluster.installation import Found
-
-CANNOT_TELL = 2
 
 
 def status(

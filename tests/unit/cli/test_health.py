@@ -4,14 +4,16 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 
 from ordinaut_cli.cluster import health
 from ordinaut_cli.cluster.facts import Facts, Heard, Missed, Trouble
-from ordinaut_cli.cluster.health import Health, Verdict, page
+from ordinaut_cli.cluster.health import Health, Verdict, measures, page
 from ordinaut_cli.cluster.health.processes import pod_of, tag_of
 from ordinaut_cli.cluster.installation import grouped, troubles
 from ordinaut_cli.cluster.samples import Samples
@@ -379,3 +381,19 @@ def test_a_quantile_is_the_bound_of_its_bucket() -> None:
     assert [samples.quantile("h", part) for part in (0.5, 0.99, 1.0)] == [0.1, 1.0, None]
     assert Samples().quantile("h", 0.99) is None
     assert not math.isnan(samples.quantile("h", 0.5) or 0)
+
+
+@pytest.mark.parametrize(
+    ("alert", "threshold"),
+    [
+        ("OrdinautSchedulerLate", measures.OVERDUE),
+        ("OrdinautQueueStuck", measures.OLD_WORK),
+        ("OrdinautOutboxLag", measures.OLD_EVENTS),
+        ("OrdinautPartitionMissing", measures.DAYS_AHEAD),
+    ],
+)
+def test_what_status_finds_bad_is_what_the_alert_of_the_chart_finds_bad(alert: str, threshold: float) -> None:
+    rules = Path(__file__).parents[3] / "helm" / "ordinaut" / "files" / "rules" / "ordinaut.yaml"
+    groups = yaml.safe_load(rules.read_text())["groups"]
+    (expression,) = [rule["expr"] for group in groups for rule in group["rules"] if rule.get("alert") == alert]
+    assert float(expression.split()[-1]) == threshold
