@@ -9,7 +9,7 @@ EXAMPLE := examples/morning-briefing
 .PHONY: help demo test lint bench fuzz faults crds openapi rbac chart cluster e2e audit sbom wheel lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.local ## Run the morning briefing here, now and then on its schedule (ONCE=1: once, then stop)
 	@$(BIN)/python examples/demo.py $(EXAMPLE) $(if $(ONCE),--once,--run) morning-briefing
