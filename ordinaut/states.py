@@ -20,7 +20,7 @@ class RunPhase(StrEnum):
     RUNNING = "Running"
     """Under a worker's lease. The worker's settle, or the janitor when the lease runs out, moves it on."""
     WAITING = "Waiting"
-    """Held until a later time without a worker: a retry's back-off. When that is over, a worker's lease moves it on."""
+    """Held without a worker, for a `WaitReason`. When that is over, a worker's lease moves it on."""
     SUCCEEDED = "Succeeded"
     """Final: every step succeeded, was skipped, or failed with ``onError: Continue``."""
     FAILED = "Failed"
@@ -78,10 +78,23 @@ class SkipReason(StrEnum):
     """It was missed, and more were missed than ``catchUp.max``."""
     STILL_RUNNING = "StillRunning"
     """A run of the task was active and ``concurrencyPolicy`` is Forbid."""
+    QUEUE_FULL = "QueueFull"
+    """``concurrencyPolicy`` is Queue, and as many runs of the task as may wait for their turn did."""
     NOT_READY = "NotReady"
     """The task's pipeline or one of its tools was missing, or they or its params were not valid."""
     UNAUTHORIZED = "Unauthorized"
     """The task was made through the API, and whoever made it may no longer run tasks in its namespace."""
+
+
+class WaitReason(StrEnum):
+    """Why a run is Waiting."""
+
+    RETRY = "Retry"
+    """A step failed in a way that may pass, and its back-off is not over."""
+    JITTER = "Jitter"
+    """The task's ``jitter`` has it start a little later than its nominal time."""
+    TURN = "Turn"
+    """``concurrencyPolicy`` is Queue, and another run of the task comes first."""
 
 
 class Trigger(StrEnum):
@@ -93,6 +106,8 @@ class Trigger(StrEnum):
     """Somebody asked for it, by the API or the command line."""
     RETRY = "retry"
     """Somebody asked for another try of a run that had ended."""
+    BACKFILL = "backfill"
+    """Somebody asked for the missing fires of a past window."""
 
 
 class Origin(StrEnum):

@@ -98,7 +98,9 @@ CREATE TABLE task_clock (
     kept         int         NOT NULL DEFAULT 0,  -- of that backlog: how many times fired so far
     next_fire_at timestamptz,           -- NULL: suspended, or no time is left
     tzdata       text        NOT NULL,  -- version of the time zone data that next_fire_at was computed with
-    unauthorized_at timestamptz         -- since when its creator may no longer run the task
+    unauthorized_at timestamptz,        -- since when its creator may no longer run the task
+    counted_from timestamptz NOT NULL DEFAULT now()  -- since when the present schedules and time zone data have counted: nominal
+                                        -- times in (counted_from, evaluated_at] can be computed anew, and each must be in the ledger
 );
 CREATE INDEX task_clock_due ON task_clock (next_fire_at) WHERE next_fire_at IS NOT NULL;
 
@@ -108,13 +110,41 @@ CREATE TABLE fire (
     scheduled_at timestamptz NOT NULL,
     outcome      text        NOT NULL CHECK (outcome IN ('Fired', 'Skipped')),
     reason       text        CHECK (reason IN ('DeadlineExceeded', 'NotCaughtUp', 'Coalesced', 'CatchUpLimit',
-                                               'StillRunning', 'NotReady', 'Unauthorized')),
+                                               'StillRunning', 'QueueFull', 'NotReady', 'Unauthorized')),
     run_id       uuid,
     decided_at   timestamptz NOT NULL DEFAULT now(),
+    backfill_id  uuid,                  -- the backfill that made up for this time; NULL: it was fired or skipped when it came
     PRIMARY KEY (task_id, scheduled_at),
     CHECK ((outcome = 'Fired') = (run_id IS NOT NULL)),
     CHECK ((outcome = 'Skipped') = (reason IS NOT NULL))
 );
+
+-- Missing fires of a past window that somebody wants to have made up for.
+CREATE TABLE backfill (
+    backfill_id  uuid        PRIMARY KEY,               -- UUIDv7
+    task_id      bigint      NOT NULL,
+    schedule_key bytea       NOT NULL,                  -- of the schedules whose times it makes up for
+    from_at      timestamptz NOT NULL,                  -- the window, both ends included
+    to_at        timestamptz NOT NULL,
+    evaluated_at timestamptz NOT NULL,                  -- each nominal time of the window up to here has been dealt with
+    max_active   int         NOT NULL CHECK (max_active BETWEEN 1 AND 1000),
+    made         int         NOT NULL DEFAULT 0,        -- runs
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    created_by   text        NOT NULL,
+    finished_at  timestamptz,                           -- no more runs are made; those under way may go on
+    reason       text        CHECK (reason IN ('Completed', 'Cancelled', 'ScheduleChanged', 'TaskDeleted')),
+    CHECK (from_at <= to_at),
+    CHECK ((finished_at IS NULL) = (reason IS NULL))
+);
+CREATE INDEX backfill_task ON backfill (task_id, backfill_id);
+CREATE INDEX backfill_open ON backfill (backfill_id) WHERE finished_at IS NULL;
+
+-- Runs of open backfills that had not ended when they were last looked at.
+CREATE TABLE backfill_run (
+    run_id      uuid PRIMARY KEY,
+    backfill_id uuid NOT NULL REFERENCES backfill ON DELETE CASCADE
+);
+CREATE INDEX backfill_run_of ON backfill_run (backfill_id);
 
 -- ---------------------------------------------------------------- history
 
@@ -129,7 +159,7 @@ CREATE TABLE run (
     namespace    text        NOT NULL,
     task_id      bigint      NOT NULL,
     revision     bytea       NOT NULL,
-    trigger      text        NOT NULL CHECK (trigger IN ('schedule', 'manual', 'retry')),
+    trigger      text        NOT NULL CHECK (trigger IN ('schedule', 'manual', 'retry', 'backfill')),
     scheduled_at timestamptz,
     priority     smallint    NOT NULL CHECK (priority BETWEEN 0 AND 9),
     phase        text        NOT NULL DEFAULT 'Pending'
@@ -196,6 +226,21 @@ CREATE TABLE delayed_work (
 CREATE INDEX delayed_work_due ON delayed_work (due_at);
 CREATE UNIQUE INDEX delayed_work_run ON delayed_work (run_id);
 
+-- Runs of tasks with concurrencyPolicy Queue that wait for the one before them. Only the first by (urgency, id) may get the
+-- turn, which is a row of active_run.
+CREATE TABLE queued_work (
+    id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    task_id    bigint      NOT NULL,
+    queue      smallint    NOT NULL DEFAULT 0,
+    urgency    smallint    NOT NULL CHECK (urgency BETWEEN 0 AND 9),
+    due_at     timestamptz NOT NULL,                    -- it does not start before, even if it has the turn
+    attempt    smallint    NOT NULL DEFAULT 1,
+    run_id     uuid        NOT NULL,
+    started_at timestamptz
+);
+CREATE INDEX queued_work_turn ON queued_work (task_id, urgency, id);
+CREATE UNIQUE INDEX queued_work_run ON queued_work (run_id);
+
 CREATE TYPE work_item AS (
     id         bigint,
     queue      smallint,
@@ -216,7 +261,7 @@ CREATE TABLE work_lease (
 );
 CREATE INDEX work_lease_until ON work_lease (leased_until);
 
--- Unfinished runs of tasks that allow only one at a time (concurrencyPolicy Forbid or Replace).
+-- Unfinished runs of tasks that allow only one at a time (concurrencyPolicy Forbid or Replace), and those that have the turn (Queue).
 CREATE TABLE active_run (
     run_id  uuid   PRIMARY KEY,
     task_id bigint NOT NULL
@@ -228,9 +273,10 @@ CREATE VIEW leased_work AS
     SELECT item.run_id, lease.lease_id, lease.worker, coalesce(item.started_at, lease.leased_at) AS started_at
     FROM work_lease lease CROSS JOIN unnest(lease.items) item;
 
--- Every unfinished run: each is in exactly one of the three tables in any snapshot.
+-- Every unfinished run: each is in exactly one of the four tables in any snapshot.
 CREATE VIEW live_work AS
-    SELECT run_id FROM due_work UNION ALL SELECT run_id FROM delayed_work UNION ALL SELECT run_id FROM leased_work;
+    SELECT run_id FROM due_work UNION ALL SELECT run_id FROM delayed_work UNION ALL SELECT run_id FROM queued_work
+    UNION ALL SELECT run_id FROM leased_work;
 
 -- What autoscalers ask. An autoscaler's role needs USAGE of the schema and nothing else: the functions run with the rights of
 -- their owner, which is why their search path is fixed, and tell a number that is never NULL.

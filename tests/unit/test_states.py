@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from ordinaut.states import FINAL_RUN_PHASES, RUN_TRANSITIONS, STEP_TRANSITIONS, RunPhase, SkipReason, StepPhase
+from ordinaut.states import (
+    FINAL_RUN_PHASES,
+    RUN_TRANSITIONS,
+    STEP_TRANSITIONS,
+    RunPhase,
+    SkipReason,
+    StepPhase,
+    WaitReason,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text()
 
@@ -33,7 +41,7 @@ def test_every_phase_has_transitions() -> None:
 def test_the_page_explains_every_run_phase_and_reason() -> None:
     rows = set(re.findall(r"^\| (\w+) \|", PAGE, flags=re.MULTILINE))
 
-    assert rows >= {*RunPhase, *SkipReason}
+    assert rows >= {*RunPhase, *WaitReason, *SkipReason}
 
 
 def test_final_phases_are_those_the_promise_names() -> None:

@@ -15,7 +15,7 @@ from ordinaut.engine.cursor import Committed, Execute, Finish
 from ordinaut.engine.plan import first_mistakes
 from ordinaut.engine.retry import NO_RETRY, next_delay
 from ordinaut.errors import Invalid, LeaseLost, OrdinautError
-from ordinaut.states import RunPhase, StepPhase, Trigger
+from ordinaut.states import RunPhase, StepPhase, Trigger, WaitReason
 from ordinaut.store import runs
 from ordinaut.store.pool import Pool
 from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
@@ -82,7 +82,7 @@ class Executor:
             progress.record(move, outcome, phase=StepPhase.WAITING)
             # A run whose time ends while it waits is woken then, to end.
             wait = delay if progress.remaining is None else min(delay, progress.remaining)
-            return RunResult(RunPhase.WAITING, reason="Retry", delay=wait)
+            return RunResult(RunPhase.WAITING, reason=WaitReason.RETRY, delay=wait)
         progress.record(move, outcome)
         if isinstance(progress.next_move(), Execute):
             await self._commit(progress.work, steps=progress.take_unsent())
