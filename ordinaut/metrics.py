@@ -136,6 +136,7 @@ QUEUE_DEPTH = _of("operator", Gauge("ordinaut_queue_depth", "Runs that a worker 
 QUEUE_OLDEST_AGE = _of(
     "operator", Gauge("ordinaut_queue_oldest_age_seconds", "Age of the oldest run that a worker could take now.")
 )
+QUEUE_IN_TURN = _of("operator", Gauge("ordinaut_queue_waiting_turn", "Runs that wait for others of their task."))
 QUEUE_DELAYED = _of("operator", Gauge("ordinaut_queue_delayed", "Runs that wait for a later time."))
 QUEUE_LEASED = _of("operator", Gauge("ordinaut_queue_leased", "Runs under a lease."))
 LEASE_EXPIRED = _of("operator", Counter("ordinaut_lease_expired", "Runs taken back from workers whose lease ran out."))
@@ -185,6 +186,13 @@ STATUS_WRITES = _of(
     "operator",
     Counter("ordinaut_status_writes", "Status patches sent to the API server, by result.", ["result"]),
     ["written", "gone", "refused", "unavailable", "failed"],
+)
+KUBERNETES_EVENTS = _of(
+    "operator",
+    Counter(
+        "ordinaut_kubernetes_events", "Posts of Events about skipped times to the API server, by result.", ["result"]
+    ),
+    ["posted", "gone", "forbidden", "refused", "unavailable", "dropped"],
 )
 LEADER = _of("operator", Gauge("ordinaut_leader", "Whether this replica writes status (1) or not (0)."))
 LEADER_SINCE = _of(
@@ -261,3 +269,9 @@ def count_runs(ended: Iterable[tuple[RunPhase, str]]) -> None:
     """Count runs that have ended, each given as its final phase and its namespace."""
     for (phase, namespace), count in Tally(ended).items():
         RUNS.labels(phase.value, TASK_NAMESPACE(namespace)).inc(count)
+
+
+def count_fires(outcomes: Iterable[str]) -> None:
+    """Count nominal times that were decided, each given as Fired or the reason for skipping."""
+    for outcome, count in Tally(outcomes).items():
+        FIRES.labels(outcome=outcome).inc(count)

@@ -86,6 +86,19 @@ class SkipReason(StrEnum):
     """The task was made through the API, and whoever made it may no longer run tasks in its namespace."""
 
 
+WHY_SKIPPED: Mapping[SkipReason, str] = {
+    SkipReason.DEADLINE_EXCEEDED: "found later than startingDeadlineSeconds: no operator fired it in time",
+    SkipReason.NOT_CAUGHT_UP: "missed while no operator was at work, and catchUp.policy is None",
+    SkipReason.COALESCED: "missed, and a newer missed time ran in its stead (catchUp.policy: Latest)",
+    SkipReason.CATCH_UP_LIMIT: "missed, and more were missed than catchUp.max",
+    SkipReason.STILL_RUNNING: "a run was active, and concurrencyPolicy is Forbid",
+    SkipReason.QUEUE_FULL: "too many runs waited for their turn, and concurrencyPolicy is Queue",
+    SkipReason.NOT_READY: "the task was not ready then",
+    SkipReason.UNAUTHORIZED: "whoever made the task was not allowed to run tasks then",
+}
+"""What people are told of a skipped time, or of several."""
+
+
 class WaitReason(StrEnum):
     """Why a run is Waiting."""
 
@@ -95,6 +108,23 @@ class WaitReason(StrEnum):
     """The task's ``jitter`` has it start a little later than its nominal time."""
     TURN = "Turn"
     """``concurrencyPolicy`` is Queue, and another run of the task comes first."""
+
+
+class BackfillPhase(StrEnum):
+    """Where a backfill stands."""
+
+    ACTIVE = "Active"
+    """It makes runs, as many at a time as were asked for."""
+    WAITING = "Waiting"
+    """No run can be made for now: its task is not ready, allows one run and has one, or may not run any more."""
+    COMPLETED = "Completed"
+    """Final: the last run was made; some may be under way still."""
+    CANCELLED = "Cancelled"
+    """Final: somebody asked for it."""
+    SCHEDULE_CHANGED = "ScheduleChanged"
+    """Final: the task's schedules were edited, and their nominal times are others now."""
+    TASK_DELETED = "TaskDeleted"
+    """Final: its task was deleted."""
 
 
 class Trigger(StrEnum):
@@ -165,6 +195,9 @@ STEP_TRANSITIONS: Mapping[StepPhase, frozenset[StepPhase]] = {
 
 FINAL_RUN_PHASES = frozenset(phase for phase, onward in RUN_TRANSITIONS.items() if not onward)
 """Phases that a run never leaves."""
+
+FINAL_BACKFILL_PHASES = frozenset(BackfillPhase) - {BackfillPhase.ACTIVE, BackfillPhase.WAITING}
+"""Phases in which a backfill makes no more runs; why it makes none is stored by these names."""
 
 FINAL_STEP_PHASES = frozenset(phase for phase, onward in STEP_TRANSITIONS.items() if not onward)
 """Phases that a step never leaves."""

@@ -6,44 +6,33 @@ their times, writes ledger, runs and queue, and moves the clocks on; so a crash 
 never, and any number of operators may do it at once.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import groupby
 from time import monotonic
-from typing import Any
 
 from ordinaut import metrics, schedule, spans
-from ordinaut.declaration.nominal import stored_schedules
 from ordinaut.declaration.running import replace_active
 from ordinaut.events.envelope import Event
 from ordinaut.resources.moment import format_instant
-from ordinaut.schedule import CatchUp, CatchUpPolicy, Decision, Progress, decide_missed
-from ordinaut.states import SkipReason, Trigger
+from ordinaut.states import Trigger
 from ordinaut.store import clock, events, runs, status
-from ordinaut.store.clock import Advance, DueTask, Fire
-from ordinaut.store.ids import new_run_id
+from ordinaut.store.clock import DueTask
 from ordinaut.store.pool import Connection, Pool
-from ordinaut.store.runs import NewRun
 from ordinaut_operator.rights import NO_CHECKS, Rights
+from ordinaut_operator.skips.series import Skipped
+from ordinaut_operator.verdict import Verdict, decide
 
 BATCH = 500
 """Tasks claimed in one transaction."""
 
-CHUNK = 100
-"""Nominal times of one task decided in one transaction; a longer backlog goes on in the next."""
+LANES = 2
+"""Transactions under way when more is due than one takes: while PostgreSQL writes one, another is decided."""
 
-DEFAULT_PRIORITY = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What becomes of a task's nominal times: lines of the ledger, the runs of those that fire, the clock's advance."""
-
-    task: DueTask
-    fires: list[Fire]
-    runs: list[NewRun]
-    advance: Advance
+Tell = Callable[[Sequence[Skipped]], None]
+"""Takes in what a committed transaction has skipped of tasks that may be objects of Kubernetes; must not wait."""
 
 
 @dataclass(slots=True)
@@ -56,89 +45,43 @@ class Round:
     skipped: int = 0
     lags: list[float] = field(default_factory=list)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more to do."""
+        return self.claimed + self.left >= BATCH
 
-async def fire_due(pool: Pool, *, rights: Rights = NO_CHECKS) -> Round:
+    def add(self, other: "Round") -> None:
+        """Count in what another transaction did."""
+        self.claimed += other.claimed
+        self.left += other.left
+        self.fired += other.fired
+        self.skipped += other.skipped
+        self.lags += other.lags
+
+
+async def fire_due(pool: Pool, *, rights: Rights = NO_CHECKS, tell: Tell | None = None) -> Round:
     """Fire what is due, but for tasks of creators whose rights are not known yet; returns what was done in all."""
+    total = await _fire_batch(pool, rights=rights, tell=tell)
+    if total.is_full:
+        rest = (_fire_rest(pool, rights=rights, tell=tell) for _ in range(LANES))
+        for done in await asyncio.gather(*rest, return_exceptions=True):
+            if isinstance(done, BaseException):
+                raise done
+            total.add(done)
+    return total
+
+
+async def _fire_rest(pool: Pool, *, rights: Rights, tell: Tell | None) -> Round:
+    """Fire batch after batch until one is not full."""
     total = Round()
     while True:
-        done = await _fire_batch(pool, rights=rights)
-        total.claimed += done.claimed
-        total.left += done.left
-        total.fired += done.fired
-        total.skipped += done.skipped
-        total.lags += done.lags
-        if done.claimed + done.left < BATCH:
+        done = await _fire_batch(pool, rights=rights, tell=tell)
+        total.add(done)
+        if not done.is_full:
             return total
 
 
-def decide(task: DueTask, *, authorized: bool = True) -> Verdict:
-    """
-    Return what becomes of the due times of a claimed task. Pure but for the keys of new runs.
-
-    ``authorized`` is whether its creator may run it.
-    """
-    spec = task.spec
-    decision = decide_missed(
-        stored_schedules(spec.get("schedules", ()), anchor=task.anchor),
-        progress=Progress(task.evaluated_at, task.as_of, task.kept),
-        now=task.now,
-        catch_up=_catch_up(spec),
-        starting_deadline=_seconds(spec.get("startingDeadlineSeconds")),
-        held_until=task.snoozed_until,
-        chunk=CHUNK,
-    )
-    policy = spec.get("concurrencyPolicy", "Allow")
-    busy = task.busy
-    fires, made = [], []
-    for outcome in decision.outcomes:
-        reason = outcome.skipped
-        if reason is None and not authorized:
-            reason = SkipReason.UNAUTHORIZED
-        if reason is None and task.revision is None:
-            reason = SkipReason.NOT_READY
-        if reason is None and policy == "Forbid" and busy:
-            reason = SkipReason.STILL_RUNNING
-        if reason is not None:
-            fires.append(Fire(task.task_id, outcome.scheduled_at, reason=reason))
-            continue
-        run = _run(task, outcome.scheduled_at, exclusive=policy != "Allow")
-        fires.append(Fire(task.task_id, outcome.scheduled_at, run_id=run.run_id))
-        made.append(run)
-        busy = True
-    return Verdict(task, fires, made, _advance(task, decision, authorized=authorized))
-
-
-def _run(task: DueTask, scheduled_at: datetime, *, exclusive: bool) -> NewRun:
-    assert task.revision is not None  # noqa: S101 - the caller has checked
-    return NewRun(
-        run_id=new_run_id(task.now),
-        namespace=task.namespace,
-        task_id=task.task_id,
-        revision=task.revision,
-        priority=task.spec.get("priority", DEFAULT_PRIORITY),
-        params=task.params,
-        scheduled_at=scheduled_at,
-        exclusive=exclusive,
-    )
-
-
-def _advance(task: DueTask, decision: Decision, *, authorized: bool) -> Advance:
-    progress = decision.progress
-    unauthorized_at = None if authorized else task.unauthorized_at or task.now
-    return Advance(task.task_id, progress.evaluated, progress.as_of, progress.kept, decision.next_fire, unauthorized_at)
-
-
-def _catch_up(spec: dict[str, Any]) -> CatchUp:
-    written = spec.get("catchUp", {})
-    default = CatchUp()
-    return CatchUp(CatchUpPolicy(written.get("policy", default.policy)), written.get("max", default.max))
-
-
-def _seconds(count: int | None) -> timedelta | None:
-    return None if count is None else timedelta(seconds=count)
-
-
-async def _fire_batch(pool: Pool, *, rights: Rights) -> Round:
+async def _fire_batch(pool: Pool, *, rights: Rights, tell: Tell | None) -> Round:
     began = monotonic()
     async with pool.connection() as connection, connection.transaction():
         tasks = await clock.claim_due(connection, limit=BATCH, without=rights.unknown)
@@ -147,8 +90,9 @@ async def _fire_batch(pool: Pool, *, rights: Rights) -> Round:
         left = len(tasks) - len(verdicts)
         if not verdicts:
             return Round(left=left)
-        new = await clock.record(connection, [fire for verdict in verdicts for fire in verdict.fires])
-        verdicts = [_only_new(verdict, new) for verdict in verdicts]
+        known = await clock.record(connection, [fire for verdict in verdicts for fire in verdict.fires])
+        if known:
+            verdicts = [_without(verdict, known) for verdict in verdicts]
         async with connection.pipeline():
             await runs.create(connection, [run for one in verdicts for run in one.runs], trigger=Trigger.SCHEDULE)
             await clock.advance(connection, [one.advance for one in verdicts], tzdata=schedule.tzdata_version())
@@ -157,21 +101,22 @@ async def _fire_batch(pool: Pool, *, rights: Rights) -> Round:
         await _replace(connection, verdicts)
     if spans.receiver is not None:
         spans.receiver.record(_spans(verdicts, took=monotonic() - began))
+    if tell is not None:
+        # Only what is made through the API has a creator.
+        tell([skipped for one in verdicts if one.task.creator is None for skipped in _skipped(one)])
     return _count(verdicts, left=left)
 
 
-def _only_new(verdict: Verdict, new: set[tuple[int, datetime]]) -> Verdict:
+def _without(verdict: Verdict, known: Collection[tuple[int, datetime]]) -> Verdict:
     """Drop what the ledger knew already: its key is the second lock."""
-    fires = [fire for fire in verdict.fires if (fire.task_id, fire.scheduled_at) in new]
-    if len(fires) == len(verdict.fires):
-        return verdict
-    kept = {fire.run_id for fire in fires}
-    return Verdict(verdict.task, fires, [run for run in verdict.runs if run.run_id in kept], verdict.advance)
+    fires = [fire for fire in verdict.fires if (fire.task_id, fire.scheduled_at) not in known]
+    made = [run for run in verdict.runs if (run.task_id, run.scheduled_at) not in known]
+    return replace(verdict, fires=fires, runs=made, replaces=verdict.replaces and bool(made))
 
 
 async def _replace(connection: Connection, verdicts: Sequence[Verdict]) -> None:
     for verdict in verdicts:
-        if verdict.runs and verdict.task.spec.get("concurrencyPolicy") == "Replace":
+        if verdict.replaces:
             newest = verdict.runs[-1].run_id
             await replace_active(connection, task_id=verdict.task.task_id, task=verdict.task.name, newest=newest)
 
@@ -189,17 +134,26 @@ def _events(verdict: Verdict) -> list[Event]:
         )
         for run in verdict.runs
     ]
-    skipped = sorted((fire for fire in verdict.fires if fire.reason), key=lambda fire: (fire.reason, fire.scheduled_at))
-    for reason, group in groupby(skipped, key=lambda fire: fire.reason):
-        times = list(group)
+    for one in _skipped(verdict):
         data = {
-            "reason": reason,
-            "count": len(times),
-            "firstTime": format_instant(times[0].scheduled_at),
-            "lastTime": format_instant(times[-1].scheduled_at),
+            "reason": one.reason,
+            "count": one.count,
+            "firstTime": format_instant(one.first),
+            "lastTime": format_instant(one.last),
         }
         found.append(Event("task.skipped", task.namespace, task.name, data=data))
     return found
+
+
+def _skipped(verdict: Verdict) -> Iterator[Skipped]:
+    """Yield what was skipped for each reason."""
+    if len(verdict.runs) == len(verdict.fires):
+        return
+    task = verdict.task
+    skipped = [(fire.reason, fire.scheduled_at) for fire in verdict.fires if fire.reason]
+    for reason, group in groupby(sorted(skipped), key=lambda one: one[0]):
+        times = [scheduled_at for _, scheduled_at in group]
+        yield Skipped(task.task_id, task.namespace, task.name, reason, len(times), times[0], times[-1], task.now)
 
 
 def _spans(verdicts: Sequence[Verdict], *, took: float) -> Iterator[spans.Span]:
@@ -224,8 +178,7 @@ def _count(verdicts: Sequence[Verdict], *, left: int) -> Round:
         done.fired += len(verdict.runs)
         done.skipped += len(verdict.fires) - len(verdict.runs)
         done.lags += [_lag(verdict.task, run.scheduled_at) for run in verdict.runs if run.scheduled_at]
-        for fire in verdict.fires:
-            metrics.FIRES.labels(outcome=fire.reason or fire.outcome).inc()
+    metrics.count_fires(fire.reason or fire.outcome for verdict in verdicts for fire in verdict.fires)
     for lag in done.lags:
         metrics.SCHEDULE_LAG.observe(lag)
     return done

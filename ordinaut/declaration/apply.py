@@ -17,7 +17,7 @@ from ordinaut.declaration.resolve import Tools, clock_start, is_exclusive, resol
 from ordinaut.events.envelope import Event
 from ordinaut.resources.task import TaskSpec
 from ordinaut.states import Origin
-from ordinaut.store import declared, events, runs, status
+from ordinaut.store import declared, events, runs, status, turns
 from ordinaut.store.declared import (
     KINDS,
     ClockStart,
@@ -150,7 +150,7 @@ async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None
     await declared.save_revisions(connection, decided.revisions)
     await declared.save_resolutions(connection, decided.resolutions)
     await declared.start_clocks(connection, decided.starts, tzdata=schedule.tzdata_version())
-    await declared.track_active(connection, decided.exclusive)
+    await turns.track(connection, task_ids=decided.exclusive)
     await status.notify(connection, [task.task_id for task in tasks])
 
 

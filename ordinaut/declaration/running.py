@@ -14,12 +14,13 @@ from ordinaut.errors import Conflict, NotFound
 from ordinaut.events.envelope import Event
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.task import TaskSpec
-from ordinaut.states import RunPhase, Trigger
-from ordinaut.store import clock, declared, events, runs, status
+from ordinaut.states import RunPhase, Trigger, WaitReason
+from ordinaut.store import clock, declared, events, runs, status, turns
 from ordinaut.store.clock import RunnableTask
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection
 from ordinaut.store.runs import NewRun
+from ordinaut.store.turns import MAX_WAITING
 
 
 async def run_now(
@@ -44,7 +45,16 @@ async def run_now(
     assert body is not None  # noqa: S101 - saved before the task could name it
     effective = await compute(_effective, body, {**spec.params, **(params or {})})
     run_id = new_run_id(task.now)
-    new = NewRun(run_id, namespace, task.task_id, task.revision, spec.priority, effective, exclusive=is_exclusive(spec))
+    new = NewRun(
+        run_id,
+        namespace,
+        task.task_id,
+        task.revision,
+        spec.priority,
+        effective,
+        exclusive=is_exclusive(spec),
+        waits=await _turn(connection, task, spec),
+    )
     await _start(connection, new, task=task, spec=spec, trigger=Trigger.MANUAL)
     return run_id
 
@@ -98,7 +108,6 @@ async def retry(connection: Connection, *, namespace: str, run_id: UUID) -> UUID
     spec = _runnable(task)
     again = new_run_id(task.now)
     revision = bytes.fromhex(old.revision)
-    exclusive = is_exclusive(spec)
     new = NewRun(
         again,
         namespace,
@@ -107,8 +116,9 @@ async def retry(connection: Connection, *, namespace: str, run_id: UUID) -> UUID
         old.priority,
         old.params,
         scheduled_at=old.scheduled_at,
-        exclusive=exclusive,
+        exclusive=is_exclusive(spec),
         retry_of=run_id,
+        waits=await _turn(connection, task, spec),
     )
     await _start(connection, new, task=task, spec=spec, trigger=Trigger.RETRY)
     await runs.copy_steps(connection, from_run=run_id, to_run=again)
@@ -116,16 +126,26 @@ async def retry(connection: Connection, *, namespace: str, run_id: UUID) -> UUID
 
 
 def _runnable(task: RunnableTask) -> TaskSpec:
-    """Return the spec of a task that can have a run now; raises `Conflict` for others."""
+    """Return the spec of a task that can run; raises `Conflict` for others."""
     if task.revision is None:
         raise Conflict(f"Task {task.namespace}/{task.name} is not ready: {task.reason}: {task.message}")
-    spec = TaskSpec.model_validate(task.spec)
-    if task.busy and spec.concurrency_policy == "Forbid":
+    return TaskSpec.model_validate(task.spec)
+
+
+async def _turn(connection: Connection, task: RunnableTask, spec: TaskSpec) -> WaitReason | None:
+    """Return why a run that is made now must wait, None if it need not; raises `Conflict` if none may be made."""
+    if not is_exclusive(spec):
+        return None
+    standing = (await turns.standing(connection, task_ids=[task.task_id]))[task.task_id]
+    where, policy = f"Task {task.namespace}/{task.name}", spec.concurrency_policy
+    if standing.busy and policy == "Forbid":
+        raise Conflict(f"{where} has a run under way and its concurrencyPolicy is Forbid; wait for it or cancel it")
+    if standing.waiting >= MAX_WAITING and policy == "Queue":
         raise Conflict(
-            f"Task {task.namespace}/{task.name} has a run under way and its concurrencyPolicy is Forbid; "
-            "wait for it or cancel it"
+            f"{where} has {standing.waiting} runs that wait for their turn, and its concurrencyPolicy is Queue; "
+            "wait for some of them or cancel them"
         )
-    return spec
+    return WaitReason.TURN if standing.busy and policy == "Queue" else None
 
 
 async def _start(connection: Connection, new: NewRun, *, task: RunnableTask, spec: TaskSpec, trigger: Trigger) -> None:
@@ -147,5 +167,5 @@ async def _start(connection: Connection, new: NewRun, *, task: RunnableTask, spe
 
 async def replace_active(connection: Connection, *, task_id: int, task: str, newest: UUID) -> None:
     """End the unfinished runs of a task in favour of its newest one, as part of a transaction."""
-    older = [run_id for run_id in await runs.active(connection, task_ids=[task_id]) if run_id != newest]
+    older = [run_id for run_id in await turns.of(connection, task_ids=[task_id]) if run_id != newest]
     await cancel_runs(connection, older, tasks={task_id: task}, reason="Replaced", error=f"run {newest} took its place")

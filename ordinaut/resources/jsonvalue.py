@@ -84,4 +84,6 @@ def _bad_text(text: str, field: str) -> Iterator[FieldError]:
     if "\0" in text:
         yield FieldError(field, text, "holds a NUL character", "take it out")
     elif not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        yield FieldError(ascii(field), ascii(text), "holds half of a surrogate pair", "write the character itself")
+        yield FieldError(
+            ascii(field)[1:-1], ascii(text), "holds half of a surrogate pair", "write the character itself"
+        )

@@ -7,6 +7,7 @@ shows, which only ``ordinaut.schedule`` can turn into an instant. Whole seconds,
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from ordinaut.errors import FieldError, Invalid
@@ -37,6 +38,7 @@ def parse_moment(text: str, *, field: str = "") -> datetime:
     raise Invalid([FieldError(field, text, MOMENT_MESSAGE, MOMENT_REMEDY)])
 
 
+@lru_cache(maxsize=256)
 def format_instant(moment: datetime) -> str:
     """Return an instant of UTC as RFC 3339 writes it, with ``Z``; fractions of a second only where there are some."""
     return moment.isoformat().replace("+00:00", "Z")

@@ -88,20 +88,17 @@ class Rule(Check):
 
 @dataclass(frozen=True, slots=True)
 class NotYet(Check):
-    """Marks a field, or one ``value`` of it, that a later release makes work: refused until then, never ignored."""
+    """Marks a field that a later release makes work: refused until then, never ignored."""
 
     remedy: str
-    value: str | None = None
 
     def failures(self, value: Any, *, field: str) -> Iterator[FieldError]:
-        """Yield a mistake if the field is set (to the marked value)."""
-        if self.value is None or value == self.value:
-            yield FieldError(field, _plain(value), "not supported yet", self.remedy)
+        """Yield a mistake if the field is set."""
+        yield FieldError(field, _plain(value), "not supported yet", self.remedy)
 
     def describe(self, schema: JsonSchemaValue) -> None:
-        """Add a CEL rule that refuses the field or value."""
-        cel = "false" if self.value is None else f"self != {cel_string(self.value)}"
-        schema.setdefault(VALIDATIONS, []).append({"rule": cel, "message": f"not supported yet; {self.remedy}"})
+        """Add a CEL rule that refuses the field."""
+        schema.setdefault(VALIDATIONS, []).append({"rule": "false", "message": f"not supported yet; {self.remedy}"})
 
 
 @dataclass(frozen=True, slots=True)

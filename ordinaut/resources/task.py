@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from ordinaut.errors import Invalid
 from ordinaut.resources.moment import INSTANT_PATTERN, parse_moment
 from ordinaut.resources.part import Part
 from ordinaut.resources.pipeline import PipelineSpec
@@ -35,7 +36,10 @@ def _ends_after_start(schedule: "Schedule") -> bool:
     """Whether ``end`` is later than ``start``; an instant and a wall time cannot be compared here."""
     if schedule.start is None or schedule.end is None:
         return True
-    start, end = parse_moment(schedule.start), parse_moment(schedule.end)
+    try:
+        start, end = parse_moment(schedule.start), parse_moment(schedule.end)
+    except Invalid:
+        return True  # the rule of the one that is no time says so
     return (start.tzinfo is None) != (end.tzinfo is None) or start < end
 
 
@@ -143,11 +147,9 @@ class TaskSpec(Part):
     """The params of each run."""
     suspend: Annotated[bool, Stored()] = False
     """True: the schedules do not fire. Runs under way go on."""
-    concurrency_policy: Annotated[
-        Literal["Allow", "Forbid", "Replace", "Queue"], NotYet("write Allow, Forbid or Replace", value="Queue")
-    ] = "Allow"
+    concurrency_policy: Literal["Allow", "Forbid", "Replace", "Queue"] = "Allow"
     """What becomes of a time while a run of the task is active: Allow (the default) runs beside it, Forbid skips it,
-    Replace cancels the active run."""
+    Replace cancels the active run, Queue waits until it has ended."""
     starting_deadline_seconds: int | None = Field(default=None, ge=1, le=366 * 24 * 3600)
     """A nominal time that is found later than this is skipped."""
     catch_up: CatchUp = Field(default=CatchUp())
@@ -161,7 +163,7 @@ class TaskSpec(Part):
         list[ConcurrencyKey], NotYet("leave it out, and use concurrencyPolicy to bound the runs of one task")
     ] = Field(default=[], max_length=8)
     """Bounds on runs with an equal key."""
-    jitter: Annotated[PositiveDuration, NotYet("leave it out, or spread the schedules by hand")] | None = None
+    jitter: Interval | None = None
     """Start each run up to this much later, always by the same amount for the same task and time."""
 
     @property

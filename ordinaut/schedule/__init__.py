@@ -2,7 +2,8 @@
 Schedules: pure answers to "when does this fire?" and "what becomes of what was missed?".
 
 ``parse_schedule`` checks what a user wrote, ``next_fires`` lists instants, ``decide_missed`` decides the fate of those
-that are due. Time is always passed in, and nothing here does I/O beyond reading the pinned time zone data::
+that are due, ``jitter`` how much later their runs start. Time is always passed in, and nothing here does I/O beyond
+reading the pinned time zone data::
 
     admission ──> spec ──> fires ──> missed        what the rest of the program calls
                              │
@@ -22,6 +23,7 @@ from ordinaut.schedule.admission import (
     parse_schedule,
 )
 from ordinaut.schedule.fires import HORIZON_YEARS, MAX_LIMIT, iter_fires, next_fires
+from ordinaut.schedule.jitter import jitter
 from ordinaut.schedule.missed import (
     CatchUp,
     CatchUpPolicy,
@@ -52,6 +54,7 @@ __all__ = [
     "Written",
     "decide_missed",
     "iter_fires",
+    "jitter",
     "next_fires",
     "parse_at",
     "parse_cron",

@@ -9,23 +9,31 @@ get a run.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 
 from ordinaut.states import FireOutcome, SkipReason
+from ordinaut.store import turns
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
+from ordinaut.store.turns import FREE, Standing
+
+NOT_OF_TIME = ["pipeline", "pipelineRef", "params", "triggers", "retryStrategy", "timeout", "concurrency", "suspend"]
+"""Parts of a spec that firing does not read: without them, the specs of many tasks are alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class DueTask:
+class DueTask(NamedTuple):
     """
     A claimed task.
 
-    ``busy``: an unfinished run is known of a task that allows only one. ``creator`` is the identity whose rights its
-    runs need, as ``access.caller`` wrote it; None where they need none.
+    ``exclusive``: it allows only one run at a time, and ``standing`` is how it stands about that. ``creator`` is the
+    identity whose rights its runs need, as ``access.caller`` wrote it; None where they need none. ``spec`` is JSON,
+    without what does not matter to firing.
+
+    The fields before ``standing`` are the columns of ``claim_due_tasks``, in their order. A tuple, since thousands may
+    be due at once.
     """
 
     task_id: int
@@ -35,16 +43,17 @@ class DueTask:
     next_fire_at: datetime
     namespace: str
     name: str
-    spec: dict[str, Any]
-    params: dict[str, Any]
+    spec: str
+    params: Any
     anchor: datetime
     revision: bytes | None
-    busy: bool
+    exclusive: bool
     now: datetime
     snoozed_until: datetime | None = None
     unauthorized_at: datetime | None = None
     creator_id: int | None = None
     creator: dict[str, Any] | None = None
+    standing: Standing = FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,6 @@ class RunnableTask:
     message: str
     revision: bytes | None
     now: datetime
-    busy: bool
 
 
 async def claim_due(connection: Connection, *, limit: int, without: Collection[tuple[int, str]] = ()) -> list[DueTask]:
@@ -111,21 +119,27 @@ async def claim_due(connection: Connection, *, limit: int, without: Collection[t
 
     ``without`` are creators, each in a namespace, whose tasks must wait.
     """
-    cursor = connection.cursor(row_factory=class_row(DueTask))
+    cursor = connection.cursor(row_factory=args_row(DueTask), binary=True)
     creators, namespaces = [one for one, _ in without], [namespace for _, namespace in without]
-    await cursor.execute(SQL["claim_due_tasks"], {"limit": limit, "creators": creators, "namespaces": namespaces})
-    return await cursor.fetchall()
+    who = {"creators": creators, "namespaces": namespaces}
+    await cursor.execute(SQL["claim_due_tasks"], {"limit": limit, "unread": NOT_OF_TIME, **who})
+    tasks = await cursor.fetchall()
+    exclusive = [task.task_id for task in tasks if task.exclusive]
+    if not exclusive:
+        return tasks
+    standing = await turns.standing(connection, task_ids=exclusive)
+    return [task._replace(standing=standing.get(task.task_id, FREE)) for task in tasks]
 
 
 async def record(connection: Connection, fires: Sequence[Fire]) -> set[tuple[int, datetime]]:
-    """Write lines of the ledger and return the (task, time) pairs that were not there before."""
+    """Write lines of the ledger and return the (task, time) pairs that it had already."""
     cursor = await connection.execute(
         SQL["insert_fires"],
         {
             "task_ids": [fire.task_id for fire in fires],
             "scheduled": [fire.scheduled_at for fire in fires],
-            "outcomes": [fire.outcome.value for fire in fires],
-            "reasons": [fire.reason.value if fire.reason else None for fire in fires],
+            "outcomes": [str(fire.outcome) for fire in fires],
+            "reasons": [str(fire.reason) if fire.reason else None for fire in fires],
             "run_ids": [fire.run_id for fire in fires],
         },
     )
@@ -149,7 +163,7 @@ async def advance(connection: Connection, advances: Sequence[Advance], *, tzdata
 
 
 async def due_seconds(connection: Connection, *, horizon: timedelta) -> list[datetime]:
-    """Return the seconds until the horizon in which something becomes due, the past ones too, in order."""
+    """Return the seconds until the horizon in which something becomes due, in order; of past ones only the first."""
     cursor = await connection.execute(SQL["due_seconds"], {"horizon": horizon})
     return [row[0] for row in await cursor.fetchall()]
 

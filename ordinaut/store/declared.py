@@ -280,12 +280,6 @@ async def start_clocks(connection: Connection, starts: Sequence[ClockStart], *, 
         await connection.execute(SQL["notify_clock"])
 
 
-async def track_active(connection: Connection, ids: Sequence[int]) -> None:
-    """Find the unfinished runs of tasks that from now on allow only one."""
-    if ids:
-        await connection.execute(SQL["track_active_runs"], {"task_ids": list(ids)})
-
-
 async def revision_body(connection: Connection, digest: bytes) -> dict[str, Any] | None:
     """Return what a run executes."""
     row = await (await connection.execute(SQL["revision_body"], {"digest": digest})).fetchone()

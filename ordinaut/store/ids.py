@@ -9,9 +9,10 @@ milliseconds (RFC 9562, 6.2), the rest is random.
 """
 
 import os
-import secrets
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import count
+from random import getrandbits
 from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,7 +32,13 @@ def new_uids(count: int) -> list[str]:
 
 def new_run_id(at: datetime) -> UUID:
     """Return a new key of the moment ``at`` (aware), behind all that this process has made for it."""
+    sequence = next(_made) % (1 << 14)
+    return UUID(int=_first(at) | sequence << 48 | getrandbits(48))
+
+
+@lru_cache(maxsize=16)
+def _first(at: datetime) -> int:
+    """Return the smallest key of a moment; a batch makes all of its keys for the same one."""
     milliseconds, microseconds = divmod((at - _EPOCH) // timedelta(microseconds=1), 1000)
     precision = microseconds * 4096 // 1000
-    sequence = next(_made) % (1 << 14)
-    return UUID(int=milliseconds << 80 | 7 << 76 | precision << 64 | 0b10 << 62 | sequence << 48 | secrets.randbits(48))
+    return milliseconds << 80 | 7 << 76 | precision << 64 | 0b10 << 62

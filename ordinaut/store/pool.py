@@ -19,6 +19,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
+from ordinaut.store import arrays
 from ordinaut.store.queries import SQL
 
 Connection = AsyncConnection[tuple[Any, ...]]
@@ -39,6 +40,7 @@ Its pauses double within an attempt: a longer one would still be asleep long aft
 
 set_json_loads(orjson.loads)
 set_json_dumps(orjson.dumps)
+arrays.register()
 
 
 _BY_KEY = " -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off"

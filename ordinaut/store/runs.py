@@ -16,14 +16,20 @@ import orjson
 from psycopg.rows import class_row
 
 from ordinaut import metrics, spans
-from ordinaut.states import RunPhase, StepPhase, Trigger
+from ordinaut.states import RunPhase, StepPhase, Trigger, WaitReason
+from ordinaut.store import turns
 from ordinaut.store.pool import Connection, fetch
 from ordinaut.store.queries import SQL
 
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to be made. ``exclusive``: its task allows only one at a time; ``retry_of``: the run it goes on from."""
+    """
+    A run to be made.
+
+    ``exclusive``: its task allows only one at a time; ``retry_of``: the run it goes on from. It ``waits`` for its turn
+    behind another run of the task (`WaitReason.TURN`), or until ``start_at`` (`WaitReason.JITTER`).
+    """
 
     run_id: UUID
     namespace: str
@@ -34,6 +40,8 @@ class NewRun:
     scheduled_at: datetime | None = None
     exclusive: bool = False
     retry_of: UUID | None = None
+    waits: WaitReason | None = None
+    start_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +114,34 @@ async def create(connection: Connection, runs: Sequence[NewRun], *, trigger: Tri
             "priorities": [run.priority for run in runs],
             "params": [orjson.dumps(run.params).decode() for run in runs],
             "retries": [run.retry_of for run in runs],
+            "waits": [run.waits for run in runs],
         },
     )
-    exclusive = [run for run in runs if run.exclusive]
-    if exclusive:
-        await connection.execute(
-            SQL["insert_active_runs"],
-            {"run_ids": [run.run_id for run in exclusive], "task_ids": [run.task_id for run in exclusive]},
-        )
-    await connection.execute(
-        SQL["enqueue"], {"run_ids": [run.run_id for run in runs], "priorities": [run.priority for run in runs]}
+    await _take_turns(connection, [run for run in runs if run.exclusive])
+    at_once = [run for run in runs if run.waits is None]
+    if at_once:
+        await connection.execute(SQL["enqueue"], _places(at_once))
+        await connection.execute(SQL["notify_work"])
+    later = [run for run in runs if run.waits is WaitReason.JITTER]
+    if later:
+        await connection.execute(SQL["enqueue_later"], _places(later) | {"starts": [run.start_at for run in later]})
+        await connection.execute(SQL["notify_clock"])
+
+
+async def _take_turns(connection: Connection, exclusive: Sequence[NewRun]) -> None:
+    first = [run for run in exclusive if run.waits is not WaitReason.TURN]
+    await turns.take(connection, run_ids=[run.run_id for run in first], task_ids=[run.task_id for run in first])
+    waiting = [run for run in exclusive if run.waits is WaitReason.TURN]
+    await turns.wait(
+        connection,
+        **_places(waiting),
+        task_ids=[run.task_id for run in waiting],
+        starts=[run.start_at for run in waiting],
     )
-    await connection.execute(SQL["notify_work"])
+
+
+def _places(runs: Sequence[NewRun]) -> dict[str, list[Any]]:
+    return {"run_ids": [run.run_id for run in runs], "priorities": [run.priority for run in runs]}
 
 
 async def finish(
@@ -142,7 +166,8 @@ async def finish(
     if finished:
         await connection.execute(SQL["finish_waiting_steps"], {**ended, "phase": StepPhase.CANCELLED.value})
         await connection.execute(SQL["forget_delayed"], ended)
-        await connection.execute(SQL["delete_active_runs"], ended)
+        await turns.forget(connection, run_ids=ended["run_ids"])
+        await turns.pass_on(connection, ended=ended["run_ids"])
         for run in finished:
             await connection.execute(SQL["notify_cancel"], {"run_id": str(run.run_id)})
     return finished
@@ -165,12 +190,6 @@ def _span(run: Finished, *, phase: RunPhase, reason: str) -> spans.Span:
 async def unfinished(connection: Connection, *, task_ids: Sequence[int]) -> list[UUID]:
     """Return all runs of tasks that have not ended."""
     cursor = await connection.execute(SQL["unfinished_runs_of"], {"task_ids": list(task_ids)})
-    return [row[0] for row in await cursor.fetchall()]
-
-
-async def active(connection: Connection, *, task_ids: Sequence[int]) -> list[UUID]:
-    """Return the unfinished runs of tasks that allow only one at a time."""
-    cursor = await connection.execute(SQL["active_runs_of"], {"task_ids": list(task_ids)})
     return [row[0] for row in await cursor.fetchall()]
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from psycopg.rows import args_row, class_row
 
 from ordinaut.states import RunPhase, StepPhase
-from ordinaut.store import events, status
+from ordinaut.store import events, status, turns
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
 
@@ -213,7 +213,7 @@ async def _write_results(connection: Connection, settlements: Sequence[Settlemen
         await connection.execute(SQL["settle_runs"], _run_arrays(runs))
         ended = [work.run_id for work, run in runs if run.phase is not RunPhase.WAITING]
         if ended:
-            await connection.execute(SQL["delete_active_runs"], {"run_ids": ended})
+            await turns.pass_on(connection, ended=ended)
     waits = [(work.item, run.delay or timedelta(0)) for work, run in runs if run.phase is RunPhase.WAITING]
     if waits:
         await connection.execute(
@@ -284,13 +284,14 @@ class QueueFigures:
     oldest_age: float
     delayed: int
     leased: int
+    in_turn: int
 
 
 async def figures(connection: Connection) -> QueueFigures:
     """Return depth and age of the queue, for metrics."""
     row = await (await connection.execute(SQL["queue_figures"])).fetchone()
     assert row is not None  # noqa: S101 - the statement always returns a row
-    return QueueFigures(int(row[0]), float(row[1]), int(row[2]), int(row[3]))
+    return QueueFigures(int(row[0]), float(row[1]), int(row[2]), int(row[3]), int(row[4]))
 
 
 async def vacuum(connection: Connection) -> None:

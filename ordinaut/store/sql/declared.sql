@@ -153,15 +153,18 @@ FROM unnest(%(task_ids)b::bigint[], %(reasons)b::text[], %(messages)b::text[], %
 WHERE t.task_id = x.task_id;
 
 -- set_clocks --
--- Start the clock of tasks anew; nominal times up to evaluated_at belong to the past and are never fired.
-INSERT INTO task_clock AS c (task_id, schedule_key, evaluated_at, next_fire_at, tzdata)
-SELECT x.task_id, x.schedule_key, x.evaluated_at, x.next_fire_at, %(tzdata)s
+-- Start the clock of tasks anew; nominal times up to evaluated_at belong to the past and are never fired. One that merely goes on
+-- with the same schedules counts on.
+INSERT INTO task_clock AS c (task_id, schedule_key, evaluated_at, next_fire_at, tzdata, counted_from)
+SELECT x.task_id, x.schedule_key, x.evaluated_at, x.next_fire_at, %(tzdata)s, x.evaluated_at
 FROM unnest(%(task_ids)b::bigint[], %(schedule_keys)b::bytea[], %(evaluated)b::timestamptz[], %(next_fires)b::timestamptz[])
      AS x (task_id, schedule_key, evaluated_at, next_fire_at)
 ORDER BY x.task_id
 ON CONFLICT (task_id) DO UPDATE SET
     schedule_key = excluded.schedule_key, next_fire_at = excluded.next_fire_at, tzdata = excluded.tzdata,
-    evaluated_at = greatest(c.evaluated_at, excluded.evaluated_at), as_of = NULL, kept = 0;
+    evaluated_at = greatest(c.evaluated_at, excluded.evaluated_at), as_of = NULL, kept = 0,
+    counted_from = CASE WHEN (c.schedule_key, c.evaluated_at, c.tzdata) = (excluded.schedule_key, excluded.evaluated_at, excluded.tzdata)
+                   THEN c.counted_from ELSE greatest(c.evaluated_at, excluded.evaluated_at) END;
 
 -- forgive_clocks --
 -- Tasks that somebody has taken over are judged by the rights of that one.
@@ -176,14 +179,6 @@ SELECT creator_id FROM creator WHERE digest = %(digest)s;
 -- insert_creator --
 -- Keep an identity; waits for a transaction that is just doing the same.
 INSERT INTO creator (digest, identity) VALUES (%(digest)s, %(identity)s) ON CONFLICT DO NOTHING;
-
--- track_active_runs --
--- Unfinished runs of tasks that from now on allow only one at a time; locked, so that none ends unnoticed meanwhile.
-INSERT INTO active_run (run_id, task_id)
-SELECT r.run_id, r.task_id FROM live_work w JOIN run r USING (run_id)
-WHERE r.task_id = ANY(%(task_ids)b) AND r.finished_at IS NULL
-FOR NO KEY UPDATE OF r
-ON CONFLICT DO NOTHING;
 
 -- pause_task --
 -- Overlay: no fires until it is resumed. Whoever paused it first has done so.

@@ -1,10 +1,12 @@
 -- insert_runs --
--- New runs, pending.
-INSERT INTO run (run_id, namespace, task_id, revision, trigger, scheduled_at, priority, params, retry_of)
-SELECT x.run_id, x.namespace, x.task_id, x.revision, %(trigger)s, x.scheduled_at, x.priority, x.params::jsonb, x.retry_of
+-- New runs, pending, or waiting for the reason given.
+INSERT INTO run (run_id, namespace, task_id, revision, trigger, scheduled_at, priority, params, retry_of, phase, reason)
+SELECT x.run_id, x.namespace, x.task_id, x.revision, %(trigger)s, x.scheduled_at, x.priority, x.params::jsonb, x.retry_of,
+       CASE WHEN x.waits IS NULL THEN 'Pending' ELSE 'Waiting' END, x.waits
 FROM unnest(%(run_ids)b::uuid[], %(namespaces)b::text[], %(task_ids)b::bigint[], %(revisions)b::bytea[],
-            %(scheduled)b::timestamptz[], %(priorities)b::smallint[], %(params)b::text[], %(retries)b::uuid[])
-     AS x (run_id, namespace, task_id, revision, scheduled_at, priority, params, retry_of);
+            %(scheduled)b::timestamptz[], %(priorities)b::smallint[], %(params)b::text[], %(retries)b::uuid[],
+            %(waits)b::text[])
+     AS x (run_id, namespace, task_id, revision, scheduled_at, priority, params, retry_of, waits);
 
 -- copy_steps --
 -- What a retry need not do again: the first steps of the old run, up to one that did not succeed.
@@ -13,22 +15,16 @@ SELECT %(to_run)s, seq, idx, step_id, phase, attempt, started_at, finished_at, o
 FROM step WHERE run_id = %(from_run)s
   AND seq < coalesce((SELECT min(seq) FROM step WHERE run_id = %(from_run)s AND phase NOT IN ('Succeeded', 'Skipped')), 32767);
 
--- insert_active_runs --
--- Remember the unfinished runs of tasks that allow only one.
-INSERT INTO active_run (run_id, task_id) SELECT * FROM unnest(%(run_ids)b::uuid[], %(task_ids)b::bigint[]);
-
--- delete_active_runs --
--- These runs have ended.
-DELETE FROM active_run WHERE run_id = ANY(%(run_ids)b);
-
--- active_runs_of --
--- The unfinished runs of a task that allows only one.
-SELECT run_id FROM active_run WHERE task_id = ANY(%(task_ids)b) ORDER BY run_id;
-
 -- enqueue --
 -- Make runs claimable.
 INSERT INTO due_work (queue, urgency, attempt, run_id, started_at, due_at)
 SELECT 0, 9 - x.priority, 1, x.run_id, NULL, now() FROM unnest(%(run_ids)b::uuid[], %(priorities)b::smallint[]) AS x (run_id, priority);
+
+-- enqueue_later --
+-- Runs that start a little later.
+INSERT INTO delayed_work (urgency, run_id, due_at)
+SELECT 9 - x.priority, x.run_id, x.start_at
+FROM unnest(%(priorities)b::smallint[], %(run_ids)b::uuid[], %(starts)b::timestamptz[]) AS x (priority, run_id, start_at);
 
 -- notify_work --
 -- Wake the workers of a queue: one notification a transaction.
@@ -66,11 +62,11 @@ SELECT r.run_id, r.namespace, t.name, r.task_id FROM unnest(%(run_ids)b::uuid[])
 JOIN run r USING (run_id) JOIN task t USING (task_id);
 
 -- get_run --
--- One run; `phase` says Running while a lease holds it.
+-- One run; `phase` says Running while a lease holds it, and then it waits for no reason any more.
 SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
        CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
        r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
-       r.params, r.output, r.reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
+       r.params, r.output, CASE WHEN r.finished_at IS NOT NULL OR w.run_id IS NULL THEN r.reason END AS reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
 FROM run r JOIN task t USING (task_id)
 LEFT JOIN leased_work w ON w.run_id = r.run_id
 WHERE r.run_id = %(run_id)s AND r.namespace = %(namespace)s;
@@ -81,7 +77,7 @@ WHERE r.run_id = %(run_id)s AND r.namespace = %(namespace)s;
 SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
        CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
        r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
-       r.params, NULL::jsonb AS output, r.reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
+       r.params, NULL::jsonb AS output, CASE WHEN r.finished_at IS NOT NULL OR w.run_id IS NULL THEN r.reason END AS reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
 FROM run r JOIN task t USING (task_id) LEFT JOIN leased_work w ON w.run_id = r.run_id
 WHERE r.namespace = %(namespace)s
   AND r.run_id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -101,7 +97,7 @@ FROM step WHERE run_id = %(run_id)s ORDER BY seq, idx;
 
 -- list_fires --
 -- The ledger of a task, newest first, before a cursor.
-SELECT f.scheduled_at, f.outcome, f.reason, f.run_id, f.decided_at
+SELECT f.scheduled_at, f.outcome, f.reason, f.run_id, f.decided_at, f.backfill_id
 FROM fire f JOIN task t USING (task_id)
 WHERE t.namespace = %(namespace)s AND t.name = %(name)s AND t.deleted_at IS NULL
   AND (%(before)s::timestamptz IS NULL OR f.scheduled_at < %(before)s)

@@ -117,9 +117,10 @@ SELECT expired.lease_id, expired.worker, item.id, item.queue, item.urgency, item
 FROM expired CROSS JOIN unnest(expired.items) item;
 
 -- queue_figures --
--- Depth and age of the claimable work, how much waits, and how much is leased.
+-- Depth and age of the claimable work, how much waits for a time, how much is leased, and how much waits for its turn.
 SELECT (SELECT count(*) FROM due_work), coalesce((SELECT extract(epoch FROM now() - min(due_at)) FROM due_work), 0)::float8,
-       (SELECT count(*) FROM delayed_work), (SELECT coalesce(sum(cardinality(items)), 0) FROM work_lease);
+       (SELECT count(*) FROM delayed_work), (SELECT coalesce(sum(cardinality(items)), 0) FROM work_lease),
+       (SELECT count(*) FROM queued_work);
 
 -- vacuum_due_work --
 -- Autovacuum's naptime is a minute; a hot queue needs seconds.

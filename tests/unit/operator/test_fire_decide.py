@@ -1,21 +1,25 @@
 """What becomes of a task's due times: a pure decision over the claimed row."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
-from ordinaut.states import FireOutcome, SkipReason
+from ordinaut.schedule import jitter
+from ordinaut.states import FireOutcome, SkipReason, WaitReason
 from ordinaut.store.clock import DueTask
-from ordinaut_operator.fire import CHUNK, Verdict, decide
+from ordinaut.store.turns import MAX_WAITING, Standing
+from ordinaut_operator.verdict import CHUNK, Verdict, decide
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 REVISION = b"\x01" * 32
 
 
-def due(minutes: float = 1, *, busy: bool = False, revision: bytes | None = REVISION, **spec: Any) -> DueTask:
+def due(
+    minutes: float = 1, *, busy: bool = False, waiting: int = 0, revision: bytes | None = REVISION, **spec: Any
+) -> DueTask:
     """Return a minutely task that is looked at a second after noon, the first time for so many minutes."""
     now = NOON + timedelta(seconds=1)
     evaluated = NOON - minutes * MINUTE
@@ -27,11 +31,12 @@ def due(minutes: float = 1, *, busy: bool = False, revision: bytes | None = REVI
         next_fire_at=evaluated + MINUTE,
         namespace="default",
         name="t",
-        spec={"schedules": [{"cron": "* * * * *"}], **spec},
+        spec=orjson.dumps({"schedules": [{"cron": "* * * * *"}], **spec}).decode(),
         params={"city": "Chisinau"},
         anchor=NOON - timedelta(days=9),
         revision=revision,
-        busy=busy,
+        exclusive=spec.get("concurrencyPolicy", "Allow") != "Allow",
+        standing=Standing(busy, waiting),
         now=now,
     )
 
@@ -76,6 +81,14 @@ ALL = {"policy": "All"}
         (due(3, busy=False, concurrencyPolicy="Forbid", catchUp=ALL), ["Fired", "StillRunning", "StillRunning"]),
         (due(3, busy=True, concurrencyPolicy="Forbid"), ["Coalesced", "Coalesced", "StillRunning"]),
         (due(1, busy=True, concurrencyPolicy="Forbid", revision=None), ["NotReady"]),
+        (due(1, waiting=1, concurrencyPolicy="Forbid"), ["StillRunning"]),
+        # As many as may wait for their turn; the one that has it does not count.
+        (due(3, busy=True, concurrencyPolicy="Queue", catchUp=ALL), ["Fired"] * 3),
+        (
+            due(3, busy=True, waiting=MAX_WAITING - 1, concurrencyPolicy="Queue", catchUp=ALL),
+            ["Fired"] + ["QueueFull"] * 2,
+        ),
+        (due(1, waiting=MAX_WAITING, concurrencyPolicy="Queue"), ["QueueFull"]),
         # The others fire whether or not a run is under way.
         (due(2, busy=True, catchUp=ALL), ["Fired", "Fired"]),
         (due(2, busy=True, concurrencyPolicy="Allow", catchUp=ALL), ["Fired", "Fired"]),
@@ -116,8 +129,7 @@ def test_a_long_backlog_is_decided_in_parts_as_of_when_it_was_found() -> None:
         assert len(verdict.fires) == CHUNK
         assert advance.next_fire_at is not None
         # The next part is decided later, about the same backlog.
-        task = replace(
-            task,
+        task = task._replace(
             evaluated_at=advance.evaluated_at,
             as_of=advance.as_of,
             kept=advance.kept,
@@ -141,7 +153,7 @@ def test_a_task_whose_last_time_was_this_one_sleeps() -> None:
 
 def test_a_clock_that_was_set_back_fires_nothing_twice() -> None:
     task = due()
-    again = replace(task, evaluated_at=task.now + MINUTE)
+    again = task._replace(evaluated_at=task.now + MINUTE)
 
     verdict = decide(again)
 
@@ -152,7 +164,7 @@ def test_a_clock_that_was_set_back_fires_nothing_twice() -> None:
 def test_what_a_snooze_held_back_is_decided_when_it_is_over() -> None:
     none = due(4, catchUp={"policy": "None"}, startingDeadlineSeconds=30)
 
-    assert story(decide(replace(none, snoozed_until=NOON))) == ["Coalesced", "Coalesced", "Coalesced", "Fired"]
+    assert story(decide(none._replace(snoozed_until=NOON))) == ["Coalesced", "Coalesced", "Coalesced", "Fired"]
 
 
 def test_a_task_whose_creator_may_not_run_it_skips_its_times_and_remembers_since_when() -> None:
@@ -162,12 +174,62 @@ def test_a_task_whose_creator_may_not_run_it_skips_its_times_and_remembers_since
     assert first.advance.unauthorized_at == first.task.now
     assert first.advance.next_fire_at == NOON + MINUTE
 
-    later = replace(first.task, unauthorized_at=NOON - MINUTE)
+    later = first.task._replace(unauthorized_at=NOON - MINUTE)
     assert decide(later, authorized=False).advance.unauthorized_at == NOON - MINUTE
     assert decide(later, authorized=True).advance.unauthorized_at is None
-    assert story(decide(replace(later, revision=None), authorized=False)) == ["Unauthorized"] * 3
+    assert story(decide(later._replace(revision=None), authorized=False)) == ["Unauthorized"] * 3
     assert story(decide(due(2), authorized=False)) == ["Coalesced", "Unauthorized"]
 
 
 def test_the_default_priority_is_in_the_middle() -> None:
     assert [run.priority for run in decide(due()).runs] == [5]
+
+
+@pytest.mark.parametrize(
+    ("task", "waits"),
+    [
+        (due(3, concurrencyPolicy="Queue", catchUp=ALL), [None, WaitReason.TURN, WaitReason.TURN]),
+        (due(2, busy=True, concurrencyPolicy="Queue", catchUp=ALL), [WaitReason.TURN] * 2),
+        # Nobody overtakes those that wait, even where nothing runs just now.
+        (due(1, waiting=1, concurrencyPolicy="Queue"), [WaitReason.TURN]),
+        (due(2, busy=True, catchUp=ALL), [None, None]),
+    ],
+)
+def test_with_queue_each_run_waits_for_those_before_it(task: DueTask, waits: list[WaitReason | None]) -> None:
+    assert [run.waits for run in decide(task).runs] == waits
+
+
+def test_jitter_moves_the_start_and_never_the_identity() -> None:
+    verdict = decide(due(3, jitter="1h", catchUp=ALL))
+
+    assert [run.scheduled_at for run in verdict.runs] == [NOON - 2 * MINUTE, NOON - MINUTE, NOON]
+    late = [
+        jitter("default/t", run.scheduled_at, within=timedelta(hours=1)) for run in verdict.runs if run.scheduled_at
+    ]
+    assert len(set(late)) == 3
+    assert [(run.waits, run.start_at) for run in verdict.runs] == [
+        (WaitReason.JITTER, run.scheduled_at + delay) if run.scheduled_at else None
+        for run, delay in zip(verdict.runs, late, strict=True)
+    ]
+    assert decide(due(3, jitter="1h", catchUp=ALL)).runs[-1].start_at == verdict.runs[-1].start_at
+
+
+def test_a_start_that_is_past_is_now() -> None:
+    task = due(9999, jitter="1s", catchUp=ALL)
+
+    assert {(run.waits, run.start_at) for run in decide(task).runs[:-1]} == {(None, None)}
+
+
+def test_jitter_counts_from_the_end_of_a_snooze() -> None:
+    task = due(3, jitter="1h")._replace(snoozed_until=NOON)
+
+    (run,) = decide(task).runs
+
+    assert run.start_at == NOON + jitter("default/t", NOON, within=timedelta(hours=1))
+
+
+def test_a_run_that_waits_for_its_turn_keeps_its_jitter() -> None:
+    (run,) = decide(due(1, busy=True, concurrencyPolicy="Queue", jitter="1h")).runs
+
+    assert run.waits is WaitReason.TURN
+    assert run.start_at == NOON + jitter("default/t", NOON, within=timedelta(hours=1))

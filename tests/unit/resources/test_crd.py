@@ -106,14 +106,13 @@ def test_every_unsupported_field_carries_its_refusal() -> None:
         if any(rule["message"].startswith("not supported yet; ") for rule in node.get(VALIDATIONS, []))
     }
     assert marked == refused
-    assert {"triggers", "jitter", "forEach", "approval", "auth", "mcp", "concurrencyPolicy"} <= refused
+    assert {"triggers", "concurrency", "forEach", "approval", "auth", "mcp"} <= refused
 
 
 def test_a_marker_is_all_it_takes() -> None:
     schema: dict[str, Any] = {}
     NotYet("wait").describe(schema)
-    NotYet("wait", value="Queue").describe(schema)
-    assert [rule["rule"] for rule in schema[VALIDATIONS]] == ["false", 'self != "Queue"']
+    assert [rule["rule"] for rule in schema[VALIDATIONS]] == ["false"]
 
 
 def test_the_task_crd_knows_every_zone_of_the_pinned_data() -> None:

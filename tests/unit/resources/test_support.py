@@ -17,8 +17,6 @@ def _waiting(**wait: Any) -> dict[str, Any]:
         (task(triggers=[{"topic": "mail.received"}]), "spec.triggers"),
         (task(triggers=[]), "spec.triggers"),
         (task(concurrency=[{"key": "${params.account}"}]), "spec.concurrency"),
-        (task(concurrencyPolicy="Queue"), "spec.concurrencyPolicy"),
-        (task(jitter="30s"), "spec.jitter"),
         (pipeline(step(forEach="${params.all}")), "spec.steps[0].forEach"),
         (pipeline(step(maxParallel=3)), "spec.steps[0].maxParallel"),
         (_waiting(approval={"message": "Send it?"}), "spec.steps[0].approval"),
@@ -38,4 +36,4 @@ def test_refused_as_not_supported_yet_with_a_remedy(document: dict[str, Any], fi
 
 
 def test_a_field_set_to_null_is_a_field_left_out() -> None:
-    assert [error.field for error in mistakes(task(jitter=None, triggers=None, timeout="x"))] == ["spec.timeout"]
+    assert [error.field for error in mistakes(task(concurrency=None, triggers=None, timeout="x"))] == ["spec.timeout"]
