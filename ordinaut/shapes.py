@@ -7,7 +7,7 @@ in UTC with ``Z``. Fields without a value are left out. What a request holds is 
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
@@ -17,7 +17,7 @@ from ordinaut.resources.part import Part
 from ordinaut.resources.rules import exactly_one
 from ordinaut.resources.scalars import PositiveDuration
 from ordinaut.resources.status import TaskPhase
-from ordinaut.states import FireOutcome, Origin, RunPhase, SkipReason, StepPhase, Trigger
+from ordinaut.states import BackfillPhase, FireOutcome, Origin, RunPhase, SkipReason, StepPhase, Trigger
 
 
 def _rfc3339(precision: str) -> PlainSerializer:
@@ -225,6 +225,44 @@ class Fire(Shape):
     reason: SkipReason | None = None
     run: str | None = None
     decided_at: Instant
+    backfill: str | None = None
+    """The backfill that made up for this time."""
+
+
+class Violation(Shape):
+    """One way in which a ledger breaks the law."""
+
+    invariant: Literal["unaccounted_time", "invented_time", "wrong_next_time"]
+    """A nominal time without its line, a line without a nominal time, a clock that is set to a wrong time."""
+    time: NominalTime | None = None
+    """The time that it is about."""
+    detail: str
+
+
+class Verification(Shape):
+    """Whether a task's ledger, or a part of it, keeps the law: nominal = fired + skipped + pending."""
+
+    task: str
+    since: Instant
+    """Since when the present schedules have counted: what is older can't be computed anew."""
+    after: Instant
+    """The part that was looked at: times later than this one ..."""
+    until: Instant
+    """... up to and with this one, and the pending ones."""
+    nominal: int
+    """Times that the schedules name."""
+    fired: int
+    """Those that have a run."""
+    skipped: int
+    """Those that were skipped with a reason."""
+    pending: int
+    """Those that have come and are not decided yet, at most 1,000."""
+    violated: int
+    """How often the law is broken; 0: it holds."""
+    violations: list[Violation]
+    """The first of them."""
+    unknown: str | None = None
+    """Why it can't be told at the moment; then nothing was looked at."""
 
 
 class Preview(Shape):
@@ -259,6 +297,78 @@ class SnoozeRequest(Part):
     """The time before which nothing of the task starts, as RFC 3339 writes it; at most 366 days ahead."""
     for_: PositiveDuration | None = Field(default=None, alias="for")
     """How long from now, such as 2h; at most 366 days."""
+
+
+MAX_ACTIVE: Final = 1000
+"""Runs of a backfill that may be under way at a time."""
+
+
+class BackfillRequest(Part):
+    """The body of a request to make up for the nominal times of a past window that have not fired."""
+
+    from_: str = Field(alias="from", max_length=64, json_schema_extra={"format": "date-time"})
+    """Where the window begins, as RFC 3339 writes it; a nominal time at that moment belongs to it."""
+    to: str | None = Field(default=None, max_length=64, json_schema_extra={"format": "date-time"})
+    """Where it ends, not later than now; a nominal time at that moment belongs to it. Without, it ends now."""
+    max_active: int = Field(default=5, ge=1, le=MAX_ACTIVE)
+    """Runs of the backfill that may be under way at a time."""
+    dry_run: bool = False
+    """Only tell what would be done."""
+
+
+class BackfillPlan(Shape):
+    """What a backfill would do; nothing of it has been done."""
+
+    from_: NominalTime = Field(alias="from")
+    to: NominalTime
+    times: int
+    """Nominal times in the window."""
+    already_fired: int
+    to_make: int
+    """Runs that would be made."""
+    items: list[NominalTime]
+    """The first of the times that would get a run, the oldest first; at most 100."""
+    message: str | None = None
+    """Why there is nothing to make up for, or why the window ends earlier than was asked for."""
+
+
+class BackfillSpec(Shape):
+    """What a backfill was asked to do."""
+
+    task: str
+    from_: NominalTime = Field(alias="from")
+    to: NominalTime
+    max_active: int
+
+
+class BackfillStatus(Shape):
+    """Where a backfill stands."""
+
+    phase: BackfillPhase
+    times: int
+    """Nominal times in the window."""
+    already_fired: int
+    """Those of them that had fired when it was asked for."""
+    to_make: int
+    """Those that had not."""
+    made: int
+    """Runs made so far."""
+    active: int
+    """Those of them that are not over."""
+    requested_by: str
+    completion_time: Instant | None = None
+    """When the last run was made, or it was ended before that."""
+    reason: SkipReason | None = None
+    """What it waits for."""
+    message: str | None = None
+
+
+class Backfill(Object):
+    """That somebody wants the missing fires of a past window."""
+
+    kind: Literal["Backfill"] = "Backfill"
+    spec: BackfillSpec
+    status: BackfillStatus
 
 
 class BatchItem(Shape):

@@ -25,7 +25,19 @@ from ordinaut_api.gate import CORS, Gate
 from ordinaut_api.identity import assembly, guard
 from ordinaut_api.identity.admission import Admission
 from ordinaut_api.openapi.document import document
-from ordinaut_api.routes import audit, events, health, pipelines, quota, runs, tasks, tools, whoami
+from ordinaut_api.routes import (
+    audit,
+    backfills,
+    events,
+    health,
+    pipelines,
+    quota,
+    runs,
+    tasks,
+    tools,
+    verification,
+    whoami,
+)
 from ordinaut_api.settings import ApiSettings
 
 
@@ -72,7 +84,7 @@ def create_app(
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors_origins), **CORS)
     # Flat, not as nested routers: finding a route would take as long as checking who calls. Those that agents ask most
     # come first, since routes are tried one after the other.
-    for part in (tasks, runs, events, pipelines, tools, quota, audit, whoami, health):
+    for part in (tasks, runs, events, pipelines, tools, backfills, verification, quota, audit, whoami, health):
         app.router.routes.extend(part.router.routes)
     guard.check(app.routes)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI's own guide does it

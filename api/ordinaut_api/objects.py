@@ -5,18 +5,22 @@ Routes read rows and hand them to these functions; the same words as in the stat
 used, so that ``kubectl get`` and ``ordinaut get`` tell the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ordinaut import shapes
 from ordinaut.declaration import standing
+from ordinaut.declaration.backfill import Plan
+from ordinaut.declaration.law import Judgement
 from ordinaut.declaration.standing import Standing
 from ordinaut.engine.plan import is_builtin
+from ordinaut.schedule import tzdata_version
 from ordinaut.states import (
     FINAL_RUN_PHASES,
     FINAL_STEP_PHASES,
+    BackfillPhase,
     FireOutcome,
     Origin,
     RunPhase,
@@ -25,6 +29,8 @@ from ordinaut.states import (
     Trigger,
 )
 from ordinaut.store.audit import AuditRow
+from ordinaut.store.backfill import Backfill as BackfillRow
+from ordinaut.store.ledger import Account
 from ordinaut.store.runs import Run as RunRow
 from ordinaut.store.runs import Step as StepRow
 from ordinaut.store.status import DeclaredRow, TaskRow
@@ -146,7 +152,97 @@ def fire(row: FireRow) -> shapes.Fire:
         reason=None if row.reason is None else SkipReason(row.reason),
         run=None if row.run_id is None else str(row.run_id),
         decided_at=row.decided_at,
+        backfill=None if row.backfill_id is None else str(row.backfill_id),
     )
+
+
+VIOLATIONS: Final = 20
+"""Violations of the law that one look at a ledger shows."""
+
+
+def verification(account: Account, judgement: Judgement | None) -> shapes.Verification:
+    """Return whether a ledger keeps the law; ``judgement`` is None where that can't be told."""
+    name, since = account.name, account.counted_from
+    if judgement is None:
+        unknown = (
+            f"the clock counts with the time zone data {account.tzdata}, the API with {tzdata_version()}; try again"
+            " when all processes are of one version"
+        )
+        return shapes.Verification(
+            task=name,
+            since=since,
+            after=since,
+            until=since,
+            **dict.fromkeys(("nominal", "fired", "skipped", "pending", "violated"), 0),
+            violations=[],
+            unknown=unknown,
+        )
+    return shapes.Verification(
+        task=name,
+        since=since,
+        after=judgement.after,
+        until=judgement.until,
+        nominal=judgement.nominal,
+        fired=judgement.fired,
+        skipped=judgement.skipped,
+        pending=judgement.pending,
+        violated=len(judgement.breaches),
+        violations=[
+            shapes.Violation.model_validate({"invariant": one.invariant, "time": one.at, "detail": one.text})
+            for one in judgement.breaches[:VIOLATIONS]
+        ],
+    )
+
+
+PLANNED: Final = 100
+"""Nominal times that a plan of a backfill shows."""
+
+
+def backfill_plan(planned: Plan) -> shapes.BackfillPlan:
+    """Return what a backfill would do."""
+    return shapes.BackfillPlan(
+        from_=planned.since,
+        to=planned.until,
+        times=planned.times,
+        already_fired=planned.times - len(planned.missing),
+        to_make=len(planned.missing),
+        items=list(planned.missing[:PLANNED]),
+        message=planned.message,
+    )
+
+
+def backfill(row: BackfillRow, *, message: str | None = None) -> shapes.Backfill:
+    """Return a backfill; ``message`` is what there is to say about it besides what it waits for."""
+    waiting = None if row.waiting is None or row.finished_at is not None else SkipReason(row.waiting)
+    phase = BackfillPhase(row.reason) if row.reason else BackfillPhase.WAITING if waiting else BackfillPhase.ACTIVE
+    return shapes.Backfill(
+        metadata=shapes.Metadata(
+            namespace=row.namespace,
+            name=str(row.backfill_id),
+            uid=str(row.backfill_id),
+            creation_timestamp=row.created_at,
+        ),
+        spec=shapes.BackfillSpec(task=row.task, from_=row.from_at, to=row.to_at, max_active=row.max_active),
+        status=shapes.BackfillStatus(
+            phase=phase,
+            times=row.times,
+            already_fired=row.times - row.missing,
+            to_make=row.missing,
+            made=row.made,
+            active=row.active,
+            requested_by=row.created_by,
+            completion_time=row.finished_at,
+            reason=waiting,
+            message=message or (waiting and _WAITS[waiting](row)),
+        ),
+    )
+
+
+_WAITS: Final[Mapping[SkipReason, Callable[[BackfillRow], str]]] = {
+    SkipReason.STILL_RUNNING: lambda _: "the task allows one run at a time, and has one that is not of this backfill",
+    SkipReason.NOT_READY: lambda row: f"the task is not ready: {row.task_reason}: {row.task_message}",
+    SkipReason.UNAUTHORIZED: lambda _: "whoever made the task through the API may no longer run it",
+}
 
 
 def audit_entry(row: AuditRow) -> shapes.AuditEntry:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from ordinaut.states import FINAL_RUN_PHASES, RunPhase, SkipReason, StepPhase
+from ordinaut.states import FINAL_RUN_PHASES, WHY_SKIPPED, RunPhase, SkipReason, StepPhase, WaitReason
 from ordinaut_cli import times
 from ordinaut_cli.findings import Finding, bad, good, note
 
@@ -165,20 +165,11 @@ def _active(facts: TaskFacts) -> Iterator[Finding]:
         text = f"run {name} is {phase} for {age}"
         if policy == "Forbid":
             text += ", and concurrencyPolicy is Forbid: times that come meanwhile are skipped"
+        if policy == "Queue" and run["status"].get("reason") != WaitReason.TURN:
+            text += ", and concurrencyPolicy is Queue: the others wait for its end"
         yield (note if policy == "Forbid" else good)(text, facts.command(f"why run {name}"))
         if phase == RunPhase.PENDING:
             yield from _waits_for_worker(run, facts.at_work, now=facts.now)
-
-
-_SKIPS: Final = {
-    SkipReason.DEADLINE_EXCEEDED: "it was found later than startingDeadlineSeconds: no operator fired it in time",
-    SkipReason.NOT_CAUGHT_UP: "it was missed while no operator was at work, and catchUp.policy is None",
-    SkipReason.COALESCED: "it was missed, and a newer missed time ran in its stead (catchUp.policy: Latest)",
-    SkipReason.CATCH_UP_LIMIT: "it was missed, and more were missed than catchUp.max",
-    SkipReason.STILL_RUNNING: "a run was active, and concurrencyPolicy is Forbid",
-    SkipReason.NOT_READY: "the task was not ready then",
-    SkipReason.UNAUTHORIZED: "whoever made the task was not allowed to run tasks then",
-}
 
 
 def _skipped(facts: TaskFacts) -> Iterator[Finding]:
@@ -189,7 +180,7 @@ def _skipped(facts: TaskFacts) -> Iterator[Finding]:
             break
         told.setdefault(fire.get("reason", ""), []).append(fire["scheduledTime"])
     for reason, moments in told.items():
-        why = _SKIPS.get(SkipReason(reason), reason) if reason in set(SkipReason) else reason
+        why = WHY_SKIPPED[SkipReason(reason)] if reason in set(SkipReason) else reason
         count = f"its {len(moments)} latest times were" if len(moments) > 1 else f"its latest time, {moments[0]}, was"
         yield bad(f"{count} skipped ({reason}): {why}", facts.command(f"fires {facts.name}"))
 
@@ -221,7 +212,7 @@ def of_run(facts: RunFacts) -> list[Finding]:
         case RunPhase.RUNNING:
             return _running(facts)
         case RunPhase.WAITING:
-            return _retried(facts)
+            return [_waiting(facts)]
         case phase:
             return _over(facts, phase)
 
@@ -244,14 +235,35 @@ def _running(facts: RunFacts) -> list[Finding]:
     return found
 
 
-def _retried(facts: RunFacts) -> list[Finding]:
+def _waiting(facts: RunFacts) -> Finding:
+    match facts.run["status"].get("reason"):
+        case WaitReason.TURN:
+            return _behind(facts)
+        case WaitReason.JITTER:
+            scheduled = facts.run["spec"].get("scheduledTime")
+            return good(f"by the jitter of its task it starts a little later than its time, {scheduled}")
+        case _:
+            return _retried(facts)
+
+
+def _behind(facts: RunFacts) -> Finding:
+    """Tell which run a run of a task with concurrencyPolicy Queue waits for."""
+    task = facts.run["spec"]["task"]
+    before = [one["metadata"]["name"] for one in facts.at_work if one["spec"]["task"] == task]
+    if before:
+        text = f"it waits for its turn: run {before[0]} of its task is under way"
+        return note(text, facts.command(f"why run {before[0]}"))
+    return note("it waits for its turn behind other runs of its task", facts.command(f"runs --task {task}"))
+
+
+def _retried(facts: RunFacts) -> Finding:
     steps = facts.run["status"].get("steps", ())
     step = next((one for one in reversed(steps) if one["phase"] == StepPhase.WAITING), None)
     logs = facts.command(f"logs -f {facts.name}")
     if step is None:
-        return [note("it waits until it is tried again", logs)]
+        return note("it waits until it is tried again", logs)
     error = step.get("error", "no error is known")
-    return [bad(f"step {_step(step)} failed and is tried again; try {step['attempt']}: {error}", logs)]
+    return bad(f"step {_step(step)} failed and is tried again; try {step['attempt']}: {error}", logs)
 
 
 def _over(facts: RunFacts, phase: RunPhase) -> list[Finding]:

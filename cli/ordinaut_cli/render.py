@@ -21,6 +21,8 @@ WIDE: Final = 10_000
 STYLES: Final = {
     "Succeeded": "green",
     "Fired": "green",
+    "Completed": "green",
+    "Active": "cyan",
     "Running": "cyan",
     "Scheduled": "cyan",
     "Pending": "dim",
@@ -33,6 +35,8 @@ STYLES: Final = {
     "Allowed": "green",
     "Denied": "red",
     "Cancelled": "yellow",
+    "ScheduleChanged": "yellow",
+    "TaskDeleted": "yellow",
     "Failed": "red",
     "TimedOut": "red",
     "Parked": "red",

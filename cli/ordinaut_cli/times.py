@@ -54,7 +54,12 @@ def measured(seconds: float) -> str:
 
 def local(text: str, zone: tzinfo | None = None) -> str:
     """Return a time as a clock on the wall shows it, in ``zone`` or else on this machine."""
-    return parse(text).astimezone(zone).strftime("%a %Y-%m-%d %H:%M:%S")
+    return wall(parse(text).astimezone(zone))
+
+
+def wall(moment: datetime) -> str:
+    """Return the date and time that a clock shows."""
+    return moment.strftime("%a %Y-%m-%d %H:%M:%S")
 
 
 def now() -> datetime:

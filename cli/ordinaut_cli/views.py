@@ -4,14 +4,17 @@ What people see of the API's objects: one row of a table each, and longer descri
 Pure: objects in, tables out. The commands fetch and print. Columns are those of ``kubectl get`` where it has them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 from rich.text import Text
 
 from ordinaut_cli import render, times
+
+if TYPE_CHECKING:
+    from ordinaut_cli.wallclock import Reading
 
 Object = Mapping[str, Any]
 
@@ -98,7 +101,7 @@ def fires(items: Iterable[Object], *, now: datetime) -> Table:
                 fire["scheduledTime"],
                 times.distance(fire["scheduledTime"], now=now),
                 render.phase(fire["outcome"]),
-                fire.get("reason", "-"),
+                fire.get("reason") or ("Backfill" if "backfill" in fire else "-"),
                 fire.get("run", "-"),
             )
             for fire in items
@@ -106,11 +109,65 @@ def fires(items: Iterable[Object], *, now: datetime) -> Table:
     )  # fmt: skip
 
 
-def preview(items: Sequence[str], *, now: datetime) -> Table:
-    """Return the table of nominal times to come."""
+def preview(items: Iterable["Reading"], *, zone: str, now: datetime) -> Table:
+    """Return the table of nominal times to come, as the clocks of ``zone`` show them."""
     return render.table(
-        "SCHEDULED", "HERE", "", rows=[(time, times.local(time), times.distance(time, now=now)) for time in items]
-    )
+        "SCHEDULED", f"LOCAL ({zone})", "OFFSET", "", "CLOCKS",
+        rows=[
+            (
+                one.instant.isoformat().replace("+00:00", "Z"),
+                one.local,
+                one.offset,
+                times.distance(one.instant.isoformat(), now=now),
+                "; ".join(one.notes),
+            )
+            for one in items
+        ],
+    )  # fmt: skip
+
+
+def verification(items: Iterable[Object], *, totals: Mapping[str, int] | None) -> Table:
+    """Return the table of ledgers and whether they keep the law, with a line for all of them if there are totals."""
+    rows = [(item["task"], *_counts(item), item["after"], _law(item)) for item in items]
+    if totals is not None:
+        rows.append(("(all)", *_counts(totals), "", _law(totals)))
+    return render.table("TASK", "NOMINAL", "FIRED", "SKIPPED", "PENDING", "SINCE", "LAW", rows=rows)
+
+
+def _counts(item: Object) -> tuple[str, ...]:
+    return tuple(str(item[name]) for name in ("nominal", "fired", "skipped", "pending"))
+
+
+def _law(item: Object) -> Text:
+    if "unknown" in item:
+        return Text("unknown", style="yellow")
+    return Text(f"broken {item['violated']} times", style="red") if item["violated"] else Text("holds", style="green")
+
+
+def nominal_times(items: Iterable[str], *, now: datetime) -> Table:
+    """Return the table of past nominal times."""
+    return render.table("SCHEDULED", "", rows=[(item, times.distance(item, now=now)) for item in items])
+
+
+def backfills(items: Iterable[Object], *, now: datetime) -> Table:
+    """Return the table of backfills."""
+    return render.table(
+        "BACKFILL", "TASK", "FROM", "TO", "PHASE", "MADE", "ACTIVE", "AGE", "REASON",
+        rows=[
+            (
+                backfill["metadata"]["name"],
+                backfill["spec"]["task"],
+                backfill["spec"]["from"],
+                backfill["spec"]["to"],
+                render.phase(backfill["status"]["phase"]),
+                f"{backfill['status']['made']}/{backfill['status']['toMake']}",
+                str(backfill["status"]["active"]),
+                times.age(backfill["metadata"].get("creationTimestamp"), now=now),
+                backfill["status"].get("reason", "-"),
+            )
+            for backfill in items
+        ],
+    )  # fmt: skip
 
 
 def steps(run: Object, *, now: datetime) -> Table:

@@ -24,6 +24,7 @@ from ordinaut.probes import Readiness
 from ordinaut.store.pool import Pool, open_pool
 from ordinaut.store.ready import wait_until_migrated
 from ordinaut_operator import janitor
+from ordinaut_operator.backfilling import Backfilling
 from ordinaut_operator.clock import Clock
 from ordinaut_operator.invariants import Checker
 from ordinaut_operator.relay import relay
@@ -35,6 +36,7 @@ POOL_SIZE = 8
 
 RELAY_EVERY = timedelta(milliseconds=200)
 REAP_EVERY = timedelta(seconds=1)
+BACKFILL_EVERY = timedelta(seconds=1)
 MEASURE_EVERY = timedelta(seconds=5)
 TAKE_STOCK_EVERY = timedelta(minutes=1)
 CHECK_EVERY = timedelta(minutes=1)
@@ -96,11 +98,25 @@ async def _work(
 
             review = await stack.enter_async_context(reviews(readiness=readiness))
         rights = Rights(configured.authentication, file=file, review=review, readiness=readiness)
-        clock = Clock(pool, url=configured.database_url.get_secret_value(), readiness=readiness, rights=rights)
+        recorder = None
+        if configured.source == "kubernetes":
+            from ordinaut_operator.kubernetes import recording  # noqa: PLC0415 - as in _source
+
+            recorder = await stack.enter_async_context(recording(configured, pool))
+        clock = Clock(
+            pool,
+            url=configured.database_url.get_secret_value(),
+            readiness=readiness,
+            rights=rights,
+            tell=None if recorder is None else recorder.hear,
+        )
         _keep_house(clock, configured, pool, redis)
+        clock.every(BACKFILL_EVERY, Backfilling(pool, rights=rights).advance, name="backfill")
         async with asyncio.TaskGroup() as group:
             group.create_task(clock.run())
             group.create_task(rights.run(answered=clock.hurry))
+            if recorder is not None:
+                group.create_task(recorder.run())
             if file is not None:
                 group.create_task(file.follow())
             for part in _source(configured, pool, readiness=readiness):
@@ -129,6 +145,7 @@ def _keep_house(clock: Clock, configured: OperatorSettings, pool: Pool, redis: R
         name="partitions",
     )
     clock.every(FORGET_EVERY, lambda: janitor.forget_answers(pool), name="answers")
+    clock.every(FORGET_EVERY, lambda: janitor.forget_backfills(pool, days=configured.history_days), name="backfills")
     clock.every(TZDATA_EVERY, lambda: janitor.recompute_times(pool), name="tzdata")
 
 

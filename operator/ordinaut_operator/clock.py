@@ -46,8 +46,18 @@ Job = Callable[[], Awaitable[object]]
 class Clock:
     """Runs control loops and fires what is due; :meth:`run` until cancelled."""
 
-    def __init__(self, pool: Pool, *, url: str, readiness: Readiness, rights: Rights = NO_CHECKS) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        url: str,
+        readiness: Readiness,
+        rights: Rights = NO_CHECKS,
+        tell: fire.Tell | None = None,
+    ) -> None:
+        """``tell`` is told what was skipped."""
         self._pool = pool
+        self._tell = tell
         self._rights = rights
         self._url = url
         self._readiness = readiness
@@ -81,6 +91,7 @@ class Clock:
         """Keep time until cancelled."""
         self.every(SWEEP_EVERY, self._fire, name="fire")
         self.every(SWEEP_EVERY, lambda: janitor.release(self._pool), name="release")
+        self.every(SWEEP_EVERY, lambda: janitor.give_turns(self._pool), name="turns")
         self.every(PLAN_EVERY, self._plan, name="plan")
         self._scheduler.start()
         try:
@@ -129,7 +140,7 @@ class Clock:
 
     async def _fire(self) -> None:
         async with self._firing:
-            done = await fire.fire_due(self._pool, rights=self._rights)
+            done = await fire.fire_due(self._pool, rights=self._rights, tell=self._tell)
         if done.claimed:
             log.info(
                 "fired",

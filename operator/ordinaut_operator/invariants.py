@@ -2,20 +2,25 @@
 The watch over what must never be: once a minute it looks whether the database still keeps the promises.
 
 The clock calls :meth:`Checker.check`. Each look is one statement, so one snapshot, and its work is bounded: recent runs
-are looked at each time, the rest of history by a sweep that goes on where it stopped; only the queue is read whole.
-What is found counts only if it is found again in the next round. Then it is logged with the keys of the runs and
-counted, once, in ``ordinaut_invariant_violations_total``; the alert OrdinautInvariantViolated and its runbook go on
-from there. Nothing is mended: a defect that nobody knows is no ground to write upon.
+are looked at each time, the rest of history by a sweep that goes on where it stopped, tasks and their ledgers in turn;
+only the queue is read whole. What is found counts only if it is found again in the next round. Then it is logged with
+the keys of the runs, or with tasks and times, and counted, once, in ``ordinaut_invariant_violations_total``; the alert
+OrdinautInvariantViolated and its runbook go on from there. Nothing is mended: a defect that nobody knows is no ground
+to write upon.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from ordinaut import metrics
+from ordinaut.computing import compute
+from ordinaut.declaration import law
 from ordinaut.logging import get_logger
-from ordinaut.store import invariants
+from ordinaut.store import invariants, ledger
 from ordinaut.store.invariants import Invariant, Look
+from ordinaut.store.ledger import Account
 from ordinaut.store.pool import Connection, Pool
 
 NEWEST = 10_000
@@ -29,7 +34,14 @@ TIMES = 5
 """Tasks looked at each time, and how many of their latest times."""
 
 QUEUED = 5_000
-"""Runs in the queue, in the delay and under leases that are looked at each time."""
+"""Runs in the queue, in the delay, waiting for turns and under leases that are looked at each time."""
+
+LEDGERS = 1_000
+LINES = 20
+"""Tasks whose ledgers are looked at each time, and how many of their newest lines."""
+
+COMPUTED_AT_ONCE = 50
+"""Ledgers that are judged before others who compute may go first."""
 
 REMEMBERED = 1_000
 """Findings of an invariant that are known to have been counted."""
@@ -41,24 +53,29 @@ log = get_logger(__name__)
 for _invariant in Invariant:
     metrics.INVARIANT_VIOLATIONS.labels(_invariant.value)
 
+Key = TypeVar("Key", bound=Hashable)
+
+Findings = Mapping[Invariant, Mapping[Hashable, str]]
+"""What a look has found: of each invariant that it is about the keys of the findings, and each in words."""
+
 
 @dataclass(slots=True)
-class Suspicion:
+class Suspicion(Generic[Key]):
     """What was found of one invariant: once (suspects), or twice (counted)."""
 
-    suspects: list[UUID] = field(default_factory=list)
-    _counted: dict[UUID, None] = field(default_factory=dict)
+    suspects: dict[Key, None] = field(default_factory=dict)
+    _counted: dict[Key, None] = field(default_factory=dict)
 
-    def knows(self, run_id: UUID) -> bool:
+    def knows(self, key: Key) -> bool:
         """Whether it was found before."""
-        return run_id in self.suspects or run_id in self._counted
+        return key in self.suspects or key in self._counted
 
-    def confirm(self, found: Sequence[UUID]) -> list[UUID]:
+    def confirm(self, found: Iterable[Key]) -> list[Key]:
         """Take what a round has found; return what the round before had found too and was not counted yet."""
         new = [one for one in found if one not in self._counted]
         confirmed = [one for one in new if one in self.suspects]
-        self.suspects = [one for one in new if one not in confirmed]
         self._counted |= dict.fromkeys(confirmed)
+        self.suspects = dict.fromkeys(one for one in new if one not in self._counted)
         for oldest in list(self._counted)[:-REMEMBERED]:
             del self._counted[oldest]
         return confirmed
@@ -69,9 +86,10 @@ class Checker:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._found = {invariant: Suspicion() for invariant in Invariant}
+        self._found: dict[Invariant, Suspicion[Hashable]] = {invariant: Suspicion() for invariant in Invariant}
         self._swept = _START
         self._tasks = 0
+        self._ledgers = 0
 
     async def check(self) -> int:
         """Make one round; returns how many violations it has counted."""
@@ -81,15 +99,23 @@ class Checker:
             Invariant.ENDED_RUN_KEPT: lambda connection: invariants.ended_runs_kept(connection, looked_at=QUEUED),
             Invariant.DOUBLED_RUN: invariants.doubled_runs,
             Invariant.OVERLAPPING_RUNS: invariants.overlapping_runs,
+            Invariant.STALLED_TURN: invariants.stalled_turns,
         }
         counted = 0
         async with self._pool.connection() as connection:
             for invariant, look in looks.items():
-                counted += self._count(invariant, (await look(connection)).runs)
-        return counted
+                found = (await look(connection)).runs
+                counted += self._count({invariant: {run_id: f"run {run_id}" for run_id in found}})
+            reached = await ledger.clocks_after(connection, self._ledgers, limit=LEDGERS)
+            accounts = await ledger.accounts(connection, reached, lines=LINES + 1)
+        broken = await _broken(accounts)
+        # As below: what is found for the first time is looked at once more.
+        if self._know(broken):
+            self._ledgers = reached[-1] if len(reached) == LEDGERS else 0
+        return counted + self._count(broken)
 
     async def _lost_runs(self, connection: Connection) -> Look:
-        suspects = self._found[Invariant.LOST_RUN].suspects
+        suspects = [one for one in self._found[Invariant.LOST_RUN].suspects if isinstance(one, UUID)]
         look = await invariants.lost_runs(connection, newest=NEWEST, after=self._swept, swept=SWEPT, suspects=suspects)
         self._swept = look.reached if isinstance(look.reached, UUID) else _START
         return look
@@ -101,9 +127,32 @@ class Checker:
             self._tasks = look.reached if isinstance(look.reached, int) else 0
         return look
 
-    def _count(self, invariant: Invariant, found: Sequence[UUID]) -> int:
-        confirmed = self._found[invariant].confirm(found)
-        if confirmed:
-            metrics.INVARIANT_VIOLATIONS.labels(invariant.value).inc(len(confirmed))
-            log.error("invariant violated", invariant=invariant.value, runs=[str(one) for one in confirmed])
-        return len(confirmed)
+    def _know(self, findings: Findings) -> bool:
+        return all(self._found[invariant].knows(key) for invariant, found in findings.items() for key in found)
+
+    def _count(self, findings: Findings) -> int:
+        counted = 0
+        for invariant, found in findings.items():
+            confirmed = self._found[invariant].confirm(found)
+            if confirmed:
+                metrics.INVARIANT_VIOLATIONS.labels(invariant.value).inc(len(confirmed))
+                log.error("invariant violated", invariant=invariant.value, found=[found[one] for one in confirmed])
+            counted += len(confirmed)
+        return counted
+
+
+async def _broken(accounts: Sequence[Account]) -> Findings:
+    """Return how ledgers break the law, each by its task and the time that it is about."""
+    found: dict[Invariant, dict[Hashable, str]] = {invariant: {} for invariant in law.INVARIANTS}
+    for start in range(0, len(accounts), COMPUTED_AT_ONCE):
+        some = accounts[start : start + COMPUTED_AT_ONCE]
+        for account, judgement in zip(some, await compute(_judged, some), strict=True):
+            for breach in judgement.breaches if judgement else ():
+                if len(found[breach.invariant]) < invariants.AT_ONCE:
+                    words = f"task {account.namespace}/{account.name}: {breach.text}"
+                    found[breach.invariant][account.task_id, breach.at] = words
+    return found
+
+
+def _judged(accounts: Sequence[Account]) -> list[law.Judgement | None]:
+    return [law.newest(account, lines=LINES) for account in accounts]

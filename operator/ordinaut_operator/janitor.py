@@ -18,13 +18,15 @@ from ordinaut.events.envelope import Event
 from ordinaut.logging import get_logger
 from ordinaut.schedule import next_fires
 from ordinaut.states import RunPhase
-from ordinaut.store import clock, events, history, idempotency, migrate, runs, status, survey, work
+from ordinaut.store import backfill, clock, events, history, idempotency, migrate, runs, status, survey, turns, work
 from ordinaut.store.clock import Advance, ClockRow
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.runs import Finished
 from ordinaut.store.work import ExpiredItem, redelivered
 
 RECOMPUTED_AT_ONCE = 500
+
+TURNS_AT_ONCE = 500
 
 ANSWER_HOURS = 24
 """Hours that the answer to an Idempotency-Key is kept; whoever repeats a request does so within minutes."""
@@ -112,6 +114,12 @@ async def release(pool: Pool) -> int:
         return await work.release_delayed(connection)
 
 
+async def give_turns(pool: Pool) -> int:
+    """Let waiting runs go on whose turn nobody has passed to them; returns how many."""
+    async with pool.connection() as connection, connection.transaction():
+        return await turns.give(connection, limit=TURNS_AT_ONCE)
+
+
 async def measure(pool: Pool) -> None:
     """Set the metrics of queue, outbox and clock; asked every few seconds."""
     async with pool.connection() as connection:
@@ -121,6 +129,7 @@ async def measure(pool: Pool) -> None:
     metrics.QUEUE_DEPTH.set(queue.claimable)
     metrics.QUEUE_OLDEST_AGE.set(queue.oldest_age)
     metrics.QUEUE_DELAYED.set(queue.delayed)
+    metrics.QUEUE_IN_TURN.set(queue.in_turn)
     metrics.QUEUE_LEASED.set(queue.leased)
     metrics.OUTBOX_ROWS.set(outbox.rows)
     metrics.OUTBOX_AGE.set(outbox.oldest_age)
@@ -154,6 +163,12 @@ async def forget_answers(pool: Pool) -> int:
     """Forget the answers to old Idempotency-Keys; returns how many."""
     async with pool.connection() as connection:
         return await idempotency.forget(connection, hours=ANSWER_HOURS)
+
+
+async def forget_backfills(pool: Pool, *, days: int) -> int:
+    """Forget backfills that were over before the retained days of history; returns how many."""
+    async with pool.connection() as connection:
+        return await backfill.forget(connection, days=days)
 
 
 async def keep_partitions(pool: Pool, *, history_days: int, event_days: int) -> None:

@@ -10,7 +10,7 @@ last request went.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -40,6 +40,7 @@ _SILENT: Final = "the API server does not answer"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 class Unavailable(OrdinautError):
@@ -47,11 +48,12 @@ class Unavailable(OrdinautError):
 
 
 class Refused(OrdinautError):
-    """The API server refused a request; ``status`` is that of HTTP."""
+    """The API server refused a request; ``status`` is that of HTTP, ``causes`` are what it says in one word each."""
 
-    def __init__(self, message: str, *, status: int) -> None:
+    def __init__(self, message: str, *, status: int, causes: Collection[str] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.causes = causes
 
 
 def login() -> kopf.ConnectionInfo:
@@ -242,7 +244,7 @@ class Kube:
             raise self._unavailable(f"{_SILENT}, but something else does: {_message(body)}") from None
         self._heard()
         if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise Refused(f"{status} {_message(body)}", status=status)
+            raise Refused(f"{status} {_message(body)}", status=status, causes=_causes(body))
         return decoded
 
     def _heard(self) -> None:
@@ -275,3 +277,11 @@ def _message(answer: bytes) -> str:
         return str(orjson.loads(answer)["message"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return answer[:200].decode(errors="replace").strip()
+
+
+def _causes(answer: bytes) -> frozenset[str]:
+    """Return why the API server refused, as far as it says so by more than its status."""
+    try:
+        return frozenset(cause["reason"] for cause in orjson.loads(answer)["details"]["causes"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return frozenset()

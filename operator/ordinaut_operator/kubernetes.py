@@ -1,11 +1,13 @@
 """
-The part of the operator that talks to an API server: source, election, status, and what creators of tasks may do.
+The part of the operator that talks to an API server: source, election, status, Events, and what creators may do.
 
 ``app`` runs it where resources come from Kubernetes. Everything here is restarted by its own supervision; what is
 missing is said in ``/readyz``.
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,12 +21,16 @@ from ordinaut_operator.kube import Kube, Login, login
 from ordinaut_operator.leader import Elector
 from ordinaut_operator.rights import Review
 from ordinaut_operator.settings import OperatorSettings
+from ordinaut_operator.skips.recorder import Recorder
 from ordinaut_operator.status.observed import Statuses
 from ordinaut_operator.status.writer import StatusWriter
 from ordinaut_operator.sync.source import KubernetesSource
 
 REVIEW_TIMEOUT = 2.0
 """Seconds; tasks wait for the answer, and the last one counts where none comes."""
+
+EVENT_TIMEOUT = 5.0
+"""Seconds; nobody waits for an Event but the next one."""
 
 
 @asynccontextmanager
@@ -37,6 +43,14 @@ async def reviews(*, readiness: Readiness, log_in: Login = login) -> AsyncIterat
             return is_allowed(await kube.call("POST", SUBJECT_ACCESS_REVIEWS, body=question))
 
         yield ask
+
+
+@asynccontextmanager
+async def recording(configured: OperatorSettings, pool: Pool, *, log_in: Login = login) -> AsyncIterator[Recorder]:
+    """Open what posts Events about skipped times."""
+    instance = configured.identity or os.environ.get("POD_NAME") or socket.gethostname()
+    async with Kube(log_in=log_in, timeout=EVENT_TIMEOUT) as kube:
+        yield Recorder(pool=pool, kube=kube, instance=instance)
 
 
 async def run_kubernetes(configured: OperatorSettings, pool: Pool, *, readiness: Readiness) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ordinaut import metrics
 from ordinaut.access.accessfile import AccessFile
@@ -20,7 +20,6 @@ from ordinaut.access.rights import RUN_TASK
 from ordinaut.errors import OrdinautError
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
-from ordinaut.store.clock import DueTask
 
 NEED: Final = "creators"
 """What :class:`Readiness` calls the answers about them."""
@@ -44,6 +43,22 @@ Key = tuple[int, str]
 """A creator, by its key in the store, and a namespace."""
 
 log = get_logger(__name__)
+
+
+class Created(Protocol):
+    """A task with the identity whose rights its runs need, as ``access.caller`` wrote it; None where they need none."""
+
+    @property
+    def namespace(self) -> str:
+        """Where its runs run."""
+
+    @property
+    def creator_id(self) -> int | None:
+        """The identity's key in the store."""
+
+    @property
+    def creator(self) -> dict[str, Any] | None:
+        """The identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +106,7 @@ class Rights:
         self._asked = _Asked()
         self._news = asyncio.Event()
 
-    def may_run(self, task: DueTask) -> bool | None:
+    def may_run(self, task: Created) -> bool | None:
         """Whether a task's creator may run it; None while that is not known."""
         if task.creator is None or task.creator_id is None or Authority.LOCAL in self._authentication:
             return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 import ordinaut
+from ordinaut.client.backfills import Backfills
 from ordinaut.client.connection import Call, Connection, segment
 from ordinaut.client.declared import Declared
 from ordinaut.client.events import Audit, Events
@@ -80,6 +81,7 @@ class Client:
             connection, namespace=namespace, read=read, collection="tools", shape="Tool"
         )
         self.runs = Runs(connection, namespace=namespace, read=read)
+        self.backfills = Backfills(connection, namespace=namespace, read=read)
         self.events = Events(connection, namespace=namespace, read=read)
         self.audit = Audit(connection, namespace=namespace, read=read)
 

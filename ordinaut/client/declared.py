@@ -35,12 +35,14 @@ class Namespaced:
     async def _ask(self, shape: str, call: Call) -> Any:
         return self._read(shape, await self._connection.ask(call))
 
-    async def _pages(self, shape: str, path: str, *, limit: int | None = None, **query: object) -> AsyncIterator[Any]:
-        """Yield the items of a list, page by page, at most ``limit``."""
+    async def _pages(
+        self, shape: str, path: str, *, limit: int | None = None, at_once: int | None = PAGE, **query: object
+    ) -> AsyncIterator[Any]:
+        """Yield the items of a list, page by page, at most ``limit``; ``at_once`` None lets the API choose the size."""
         cursor: str | None = None
         left = limit
         while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
+            size = at_once if left is None or at_once is None else min(at_once, left)
             page = await self._connection.ask(Call("GET", path, {"limit": size, "cursor": cursor, **query}))
             for item in page["items"]:
                 yield self._read(shape, item)

@@ -55,14 +55,53 @@ class Tasks(Declared["shapes.Task"]):
         """Yield the ledger, newest first: what became of each nominal time."""
         return self._pages("Fire", self._path("tasks", name, "fires"), limit=limit)
 
-    async def preview(self, name: str, *, count: int = 10) -> "shapes.Preview":
-        """Return the next nominal times."""
-        call = Call("GET", self._path("tasks", name, "preview"), {"count": count})
+    def verify(self, name: str | None = None) -> AsyncIterator["shapes.Verification"]:
+        """
+        Yield whether ledgers keep the law: nominal = fired + skipped + pending.
+
+        Of one task its whole ledger in parts, oldest first, whose numbers add up; of all tasks the newest part of each.
+        """
+        if name is None:
+            return self._pages("Verification", self._path("verification"), at_once=None)
+        return self._pages("Verification", self._path("tasks", name, "verification"), at_once=None)
+
+    async def preview(self, name: str, *, count: int = 10, after: datetime | str | None = None) -> "shapes.Preview":
+        """Return the next nominal times, or the next ones later than ``after``."""
+        call = Call("GET", self._path("tasks", name, "preview"), {"count": count, "after": moment(after)})
         found: shapes.Preview = await self._ask("Preview", call)
         return found
 
+    async def plan_backfill(
+        self, name: str, *, from_: datetime | str, to: datetime | str | None = None, max_active: int | None = None
+    ) -> "shapes.BackfillPlan":
+        """Return what :meth:`backfill` would do, and do nothing."""
+        body = {**_window(from_, to, max_active), "dryRun": True}
+        found: shapes.BackfillPlan = await self._ask("BackfillPlan", self._backfill(name, body))
+        return found
+
+    async def backfill(
+        self,
+        name: str,
+        *,
+        from_: datetime | str,
+        to: datetime | str | None = None,
+        max_active: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> "shapes.Backfill":
+        """Have runs made for the nominal times of a past window that have none; without ``to`` it ends now."""
+        call = self._backfill(name, _window(from_, to, max_active), key=idempotency_key)
+        found: shapes.Backfill = await self._ask("Backfill", call)
+        return found
+
+    def _backfill(self, name: str, body: Mapping[str, Any], *, key: str | None = None) -> Call:
+        return Call("POST", self._path("tasks", name, "backfills"), body=body, headers=keyed(key))
+
     async def _do(self, name: str, verb: str, body: Mapping[str, Any] | None = None) -> "shapes.Task":
         return await self._one(Call("POST", self._path("tasks", name, verb), body=body, headers=keyed(None)))
+
+
+def _window(from_: datetime | str, to: datetime | str | None, max_active: int | None) -> Mapping[str, Any]:
+    return given(**{"from": moment(from_), "to": moment(to), "maxActive": max_active})
 
 
 def moment(given: datetime | str | None) -> str | None:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice, takewhile
 from typing import Any
 
 import orjson
@@ -17,13 +18,13 @@ from ordinaut import schedule
 from ordinaut.errors import Mistakes
 from ordinaut.resources.task import Schedule as WrittenSchedule
 from ordinaut.resources.task import TaskSpec
-from ordinaut.schedule import Schedule, Written, next_fires
+from ordinaut.schedule import Schedule, Written, iter_fires, next_fires
 
 ANY_ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 """Stands in where the nominal times do not depend on when a task was first seen."""
 
 
-def parse_schedules(spec: TaskSpec, *, anchor: datetime, field: str) -> tuple[Schedule, ...]:
+def parse_schedules(spec: TaskSpec, *, anchor: datetime, field: str, admitted: bool = False) -> tuple[Schedule, ...]:
     """
     Return the schedules of a task.
 
@@ -31,6 +32,8 @@ def parse_schedules(spec: TaskSpec, *, anchor: datetime, field: str) -> tuple[Sc
         spec: the task's.
         anchor: when the task was first seen; intervals and recurrence rules without a start count from it.
         field: where the spec stands, for errors.
+        admitted: whether a schedule that never fires from this anchor has an end rather than a mistake. It was
+            admitted when the anchor was not known yet.
 
     Raises:
         Invalid: with every mistake in every schedule.
@@ -39,7 +42,7 @@ def parse_schedules(spec: TaskSpec, *, anchor: datetime, field: str) -> tuple[Sc
     mistakes = Mistakes()
     for index, written in enumerate(spec.schedules):
         with mistakes.caught(under=f"{field}.schedules[{index}]"):
-            found.append(schedule.parse_schedule(_written(written), created=anchor))
+            found.append(schedule.parse_schedule(_written(written), created=anchor, admitted=admitted))
     mistakes.raise_any()
     return tuple(found)
 
@@ -57,6 +60,11 @@ def upcoming(spec: Mapping[str, Any], *, anchor: datetime, after: datetime, limi
     return next_fires(stored_schedules(spec["schedules"], anchor=anchor), after=after, limit=limit)
 
 
+def within(schedules: Sequence[Schedule], *, after: datetime, until: datetime, limit: int) -> list[datetime]:
+    """Return the first ``limit`` nominal times later than ``after`` and no later than ``until``."""
+    return list(islice(takewhile(lambda at: at <= until, iter_fires(schedules, after=after)), limit))
+
+
 def not_before(following: datetime | None, held_until: datetime | None) -> datetime | None:
     """Return when a task is looked at for its next nominal time: not before a snooze is over."""
     if following is None or held_until is None:
@@ -66,14 +74,18 @@ def not_before(following: datetime | None, held_until: datetime | None) -> datet
 
 def stored_schedules(written: Sequence[Mapping[str, Any]], *, anchor: datetime) -> tuple[Schedule, ...]:
     """Return the schedules of a stored, valid spec; thousands of tasks that are due together parse them once."""
-    anchored = any("interval" in one or "rrule" in one for one in written)
-    return _parsed(orjson.dumps(written), anchor if anchored else ANY_ANCHOR)
+    return _parsed(orjson.dumps(written), anchor if is_anchored(written) else ANY_ANCHOR)
+
+
+def is_anchored(written: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the nominal times of stored schedules depend on when their task was first seen."""
+    return any("interval" in one or "rrule" in one for one in written)
 
 
 @lru_cache(maxsize=16_384)
 def _parsed(written: bytes, anchor: datetime) -> tuple[Schedule, ...]:
     spec = TaskSpec.model_construct(schedules=[WrittenSchedule.model_validate(one) for one in orjson.loads(written)])
-    return parse_schedules(spec, anchor=anchor, field="spec")
+    return parse_schedules(spec, anchor=anchor, field="spec", admitted=True)
 
 
 def _written(one: WrittenSchedule) -> Written:

@@ -72,20 +72,22 @@ def clock_start(task: Unresolved, spec: TaskSpec | None, *, snoozed: bool = Fals
     awake = not edited and task.next_fire_at is not None
     if awake and not snoozed:
         return None
-    after = task.now
+    # Where the database's clock was set back, what was decided already is not decided again.
+    after = max(task.now, task.evaluated_at or task.now)
     makes_up = awake or CatchUpPolicy(spec.catch_up.policy) is CatchUpPolicy.ALL
     if not edited and task.evaluated_at is not None and makes_up:
         after = task.evaluated_at
     schedules = stored_schedules(task.spec["schedules"], anchor=task.anchor)
     following = next(iter(next_fires(schedules, after=after, limit=1)), None)
-    if not edited and following is None:
+    # What has ended stays as it is, but for what ended while it slept: it must not look as if that were still to come.
+    if not edited and following is None and not next_fires(schedules, after=task.evaluated_at or after, limit=1):
         return None
     return ClockStart(task.task_id, key, not_before(following, task.snoozed_until), after)
 
 
 def is_exclusive(spec: TaskSpec) -> bool:
-    """Tell whether a task allows only one unfinished run at a time."""
-    return spec.concurrency_policy in ("Forbid", "Replace")
+    """Tell whether a task allows only one run at a time."""
+    return spec.concurrency_policy != "Allow"
 
 
 def _tools_missing(namespace: str, needed: list[str], tools: Tools) -> Readiness | None:

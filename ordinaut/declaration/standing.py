@@ -117,9 +117,15 @@ def _in_words(schedules: bytes) -> tuple[str, str]:
     return spec.summary, spec.zone_summary
 
 
-def upcoming(row: TaskRow, *, limit: int) -> list[datetime]:
-    """Return the next nominal times, counted from the stored one: the same until that has fired."""
+def upcoming(row: TaskRow, *, limit: int, after: datetime | None = None) -> list[datetime]:
+    """
+    Return the next nominal times, counted from the stored one: the same until that has fired.
+
+    With ``after``, those of them that are later than that.
+    """
     if row.next_fire_at is None:
         return []
+    if after is not None and after >= row.next_fire_at:
+        return nominal.upcoming(row.spec, anchor=row.anchor, after=after, limit=limit)
     later = nominal.upcoming(row.spec, anchor=row.anchor, after=row.next_fire_at, limit=limit)
     return [row.next_fire_at, *later[: limit - 1]]

@@ -3,6 +3,8 @@ What must never be in the database, looked for in one snapshot each.
 
 The operator's checker calls these functions once a minute, with bounds for what they look at. That a step's result is
 committed twice needs no look: the key of ``step`` forbids it, as that of ``fire`` forbids two lines for one time.
+Whether the ledger has all lines that it must have can't be told by SQL: ``ordinaut.declaration.law`` computes the times
+anew.
 """
 
 from collections.abc import Mapping
@@ -23,13 +25,21 @@ class Invariant(StrEnum):
     LOST_RUN = "lost_run"
     """A run that has not ended is in the queue, waits, or is under a lease."""
     ENDED_RUN_KEPT = "ended_run_kept"
-    """A run that has ended leaves queue, delay and lease."""
+    """A run that has ended leaves queue, delay, lease, and whatever waits for a turn."""
     DOUBLED_RUN = "doubled_run"
     """A run is in one place at a time, so that one worker carries it out."""
     FIRE_WITHOUT_RUN = "fire_without_run"
     """A nominal time that fired has its run."""
     OVERLAPPING_RUNS = "overlapping_runs"
-    """A task with ``concurrencyPolicy: Forbid`` has one running run at most."""
+    """A task with ``concurrencyPolicy`` Forbid or Queue has one running run at most."""
+    STALLED_TURN = "stalled_turn"
+    """Where runs wait for their turn, an unfinished run has it."""
+    UNACCOUNTED_TIME = "unaccounted_time"
+    """Each nominal time up to the last that was decided has its line in the ledger."""
+    INVENTED_TIME = "invented_time"
+    """Each line of the ledger is a nominal time, or was made by a backfill."""
+    WRONG_NEXT_TIME = "wrong_next_time"
+    """The clock of a task is set to its first nominal time that is not decided yet."""
 
 
 class Look(NamedTuple):
@@ -52,7 +62,7 @@ async def fires_without_run(connection: Connection, *, after: int, tasks: int, t
 
 
 async def ended_runs_kept(connection: Connection, *, looked_at: int) -> Look:
-    """Look at the next in the queue, in the delay and under leases."""
+    """Look at the next in the queue, in the delay, among those that wait for their turn, and under leases."""
     return await _list(connection, "ended_runs_kept", {"looked_at": looked_at, "limit": AT_ONCE})
 
 
@@ -64,6 +74,11 @@ async def doubled_runs(connection: Connection) -> Look:
 async def overlapping_runs(connection: Connection) -> Look:
     """Look at all runs under leases."""
     return await _list(connection, "overlapping_runs", {"limit": AT_ONCE})
+
+
+async def stalled_turns(connection: Connection) -> Look:
+    """Look at all tasks with runs that wait for their turn."""
+    return await _list(connection, "runs_without_turn", {"limit": AT_ONCE})
 
 
 async def _look(connection: Connection, statement: str, params: Mapping[str, object]) -> Look:

@@ -118,6 +118,7 @@ class Fire:
     reason: str | None
     run_id: UUID | None
     decided_at: datetime
+    backfill_id: UUID | None = None
 
 
 async def tasks(connection: Connection, task_ids: Sequence[int]) -> list[TaskRow]:
@@ -131,6 +132,12 @@ async def task_ids(connection: Connection, *, origin: Origin) -> list[int]:
     """Return all live tasks of an origin, for a sweep."""
     cursor = await connection.execute(SQL["task_ids_of"], {"origin": origin.value})
     return [row[0] for row in await cursor.fetchall()]
+
+
+async def uids(connection: Connection, task_ids: Sequence[int], *, origin: Origin) -> dict[int, str]:
+    """Return the uids of those of these tasks that live and are of an origin."""
+    cursor = await connection.execute(SQL["task_uids"], {"task_ids": list(task_ids), "origin": origin.value})
+    return dict(await cursor.fetchall())
 
 
 async def pipelines(connection: Connection, *, origin: Origin) -> list[PipelineStatus]:

@@ -17,7 +17,7 @@ _NOTHING: Final[Schema] = {"type": "object", "additionalProperties": False}
 def definitions() -> dict[str, Schema]:
     """Return all schemas that requests need, by name."""
     found = schemas.definitions()
-    for model in (shapes.RunRequest, shapes.SnoozeRequest, shapes.EventsRequest):
+    for model in (shapes.RunRequest, shapes.SnoozeRequest, shapes.BackfillRequest, shapes.EventsRequest):
         found |= schemas.of_model(model)
     for kind in _KINDS:
         found[f"{kind}Patch"] = _patch(kind)
@@ -81,6 +81,9 @@ _BODIES: Final[dict[str, tuple[Schema, str, bool]]] = {
     "declareTasks": (reference("TaskBatch"), body.JSON, True),
     "runTask": (reference("RunRequest"), body.JSON, False),
     "snoozeTask": (reference("SnoozeRequest"), body.JSON, True),
-    **dict.fromkeys(("pauseTask", "resumeTask", "cancelRun", "retryRun"), (_NOTHING, body.JSON, False)),
+    "backfillTask": (reference("BackfillRequest"), body.JSON, True),
+    **dict.fromkeys(
+        ("pauseTask", "resumeTask", "cancelRun", "retryRun", "cancelBackfill"), (_NOTHING, body.JSON, False)
+    ),
     "publishEvents": ({"anyOf": [reference("EventRequest"), reference("EventsRequest")]}, body.JSON, True),
 }

@@ -97,8 +97,9 @@ def _answer(operation: Operation, path: str, method: str) -> None:
         status: answer for status, answer in operation["responses"].items() if status.startswith("2")
     }
     for status, answer in answers.items():
-        if name in ANSWERS and (content := answer.get("content", {}).get("application/json")):
-            content["example"] = ANSWERS[name]
+        example = ANSWERS.get(f"{name} {status}", ANSWERS.get(name))
+        if example is not None and (content := answer.get("content", {}).get("application/json")):
+            content["example"] = example
         if name == _STREAM:
             answer["content"] = {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM}}
         if headers := list(_headers(path, method, status)):
@@ -130,7 +131,7 @@ def _problems(path: str, method: str, *, has_body: bool) -> list[int]:
     found = {401, 429, 503}
     if "{namespace}" in path:
         found |= {403, 422}
-    if "{name}" in path or "{run_id}" in path:
+    if any(part in path for part in ("{name}", "{run_id}", "{backfill_id}")):
         found |= {404}
     if method != "GET":
         found |= {409}

@@ -10,6 +10,7 @@ Example = dict[str, Any]
 
 _API_VERSION: Final = "ordinaut.io/v1alpha1"
 _RUN: Final = "01a20673-2d1e-7360-8000-fa4fd7c21cf9"
+_BACKFILL: Final = "01a20690-1c5a-7b60-8000-3d2f9a7e1b04"
 _RETRY: Final = "01a20681-9b30-7a11-8001-5c0e2f6d8a47"
 
 _TASK_SPEC: Final = {
@@ -51,6 +52,7 @@ TOOL_PATCH: Final[Example] = {"spec": {"timeout": "20s"}}
 
 RUN_REQUEST: Final[Example] = {"params": {"city": "Iasi"}}
 SNOOZE_REQUEST: Final[Example] = {"for": "2h"}
+BACKFILL_REQUEST: Final[Example] = {"from": "2026-02-23T00:00:00Z", "to": "2026-03-01T23:59:59Z", "maxActive": 2}
 EVENT_REQUEST: Final[Example] = {"type": "mail.received", "subject": "inbox/7", "data": {"from": "ann"}}
 
 _READY: Final = {
@@ -165,6 +167,57 @@ FIRE: Final[Example] = {
     "run": _RUN,
     "decidedAt": "2026-03-02T06:30:00.004Z",
 }
+BACKFILL: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Backfill",
+    "metadata": {
+        "namespace": "team-a",
+        "name": _BACKFILL,
+        "uid": _BACKFILL,
+        "creationTimestamp": "2026-03-02T09:15:00.127Z",
+    },
+    "spec": {
+        "task": "morning-briefing",
+        "from": "2026-02-23T00:00:00Z",
+        "to": "2026-03-01T23:59:59Z",
+        "maxActive": 2,
+    },
+    "status": {
+        "phase": "Active",
+        "times": 5,
+        "alreadyFired": 1,
+        "toMake": 4,
+        "made": 2,
+        "active": 2,
+        "requestedBy": "system:serviceaccount:team-a:agent",
+    },
+}
+BACKFILL_PLAN: Final[Example] = {
+    "from": "2026-02-23T00:00:00Z",
+    "to": "2026-03-01T23:59:59Z",
+    "times": 5,
+    "alreadyFired": 1,
+    "toMake": 4,
+    "items": ["2026-02-23T06:30:00Z", "2026-02-24T06:30:00Z", "2026-02-26T06:30:00Z", "2026-02-27T06:30:00Z"],
+}
+VERIFICATION: Final[Example] = {
+    "task": "morning-briefing",
+    "since": "2026-02-02T08:00:00.000Z",
+    "after": "2026-02-02T08:00:00.000Z",
+    "until": "2026-03-02T06:30:00.004Z",
+    "nominal": 20,
+    "fired": 18,
+    "skipped": 1,
+    "pending": 0,
+    "violated": 1,
+    "violations": [
+        {
+            "invariant": "unaccounted_time",
+            "time": "2026-02-26T06:30:00Z",
+            "detail": "2026-02-26T06:30:00Z is a nominal time, and the ledger has no line for it",
+        }
+    ],
+}
 PREVIEW: Final[Example] = {"items": ["2026-03-03T06:30:00Z", "2026-03-04T06:30:00Z"]}
 EVENT: Final[Example] = {
     "specversion": "1.0",
@@ -216,6 +269,7 @@ REQUESTS: Final[dict[str, Example]] = {
     "declareTasks": BATCH,
     "runTask": RUN_REQUEST,
     "snoozeTask": SNOOZE_REQUEST,
+    "backfillTask": BACKFILL_REQUEST,
     "createPipeline": PIPELINE_MANIFEST,
     "replacePipeline": PIPELINE_MANIFEST,
     "patchPipeline": PIPELINE_PATCH,
@@ -234,6 +288,8 @@ ANSWERS: Final[dict[str, Example]] = {
     "declareTasks": BATCH_RESULT,
     "listFires": page(FIRE),
     "previewTask": PREVIEW,
+    "verifyTask": page(VERIFICATION),
+    "verifyTasks": page(VERIFICATION),
     "runTask": LISTED_RUN,
     "listPipelines": page(PIPELINE),
     **dict.fromkeys(("getPipeline", "createPipeline", "replacePipeline", "patchPipeline"), PIPELINE),
@@ -242,6 +298,9 @@ ANSWERS: Final[dict[str, Example]] = {
     "listRuns": page(LISTED_RUN),
     **dict.fromkeys(("getRun", "cancelRun", "waitForRun"), RUN),
     "retryRun": RETRY,
+    **dict.fromkeys(("backfillTask", "getBackfill", "cancelBackfill"), BACKFILL),
+    "backfillTask 200": BACKFILL_PLAN,
+    **dict.fromkeys(("listBackfills", "listBackfillsOfTask"), page(BACKFILL)),
     "listEvents": page(EVENT),
     "publishEvents": EVENTS_ACCEPTED,
     "listAudit": page(AUDIT_ENTRY),
@@ -249,4 +308,4 @@ ANSWERS: Final[dict[str, Example]] = {
     "whoAmI": WHO_AM_I,
     "getHealth": HEALTH,
 }
-"""Examples of answers, by operation."""
+"""Examples of answers, by operation; with a status where an operation has several."""

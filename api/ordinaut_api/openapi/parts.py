@@ -116,6 +116,7 @@ TAGS: Final = (
     ("pipelines", "The steps that runs execute."),
     ("tools", "What steps can call."),
     ("runs", "What happened, what is happening."),
+    ("backfills", "Making up for what did not fire."),
     ("events", "What was told, by callers and by Ordinaut itself."),
     ("quota", "How many objects a namespace may have."),
     ("audit", "Who changed what, and who was not allowed to."),

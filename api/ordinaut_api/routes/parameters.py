@@ -50,6 +50,14 @@ def _run_id(value: str) -> UUID:
         raise PydanticCustomError("run_id", "not the id of a run", {"remedy": remedy}) from None
 
 
+def _backfill_id(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        remedy = "write it as the list of backfills shows it"
+        raise PydanticCustomError("backfill_id", "not the id of a backfill", {"remedy": remedy}) from None
+
+
 _INSTANT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -95,6 +103,7 @@ Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 NameInPath = Annotated[Name, Path(description="The object's name.")]
 RunInPath = Annotated[UUID, BeforeValidator(_run_id), Path(description="The run's id.")]
+BackfillInPath = Annotated[UUID, BeforeValidator(_backfill_id), Path(description="The backfill's id.")]
 
 
 class Query(BaseModel):

@@ -21,7 +21,7 @@ from ordinaut_api.change import Answer, perform
 from ordinaut_api.identity.guard import Call, guard
 from ordinaut_api.preconditions import Preconditions, preconditions
 from ordinaut_api.routes.declared import Shelf, declared_router
-from ordinaut_api.routes.parameters import ListQuery, NameInPath, instant
+from ordinaut_api.routes.parameters import Instant, ListQuery, NameInPath, instant
 from ordinaut_api.routes.parameters import Query as Parameters
 from ordinaut_api.unchanged import Unchanged
 
@@ -55,6 +55,8 @@ class PreviewQuery(Parameters):
 
     count: int = Field(default=10, ge=1, le=100)
     """Nominal times wanted."""
+    after: Instant | None = None
+    """Only those later than this time."""
 
 
 @router.post(
@@ -99,7 +101,8 @@ async def preview(
     """The next nominal times, none while the task is suspended or paused."""
     async with call.backend.connection() as connection:
         row = await _SHELF.existing(connection, Key("Task", call.namespace, name))
-    return answers.answer(shapes.Preview(items=await foresight.next_times(row, count=query.count)))
+    times = await foresight.next_times(row, count=query.count, after=query.after)
+    return answers.answer(shapes.Preview(items=times))
 
 
 @router.post(

@@ -24,6 +24,17 @@ CREATE OR REPLACE VIEW live_work AS
 -- computed anew, and each of them must be in the ledger.
 ALTER TABLE task_clock ADD counted_from timestamptz NOT NULL DEFAULT now();
 
+-- Processes of release 0.1 start clocks too while an upgrade is rolled out, and know nothing of counted_from. They leave evaluated_at
+-- and schedule_key alone only where a clock merely goes on. Firing sets no schedule_key, so it never comes by here.
+CREATE FUNCTION count_anew() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.counted_from := NEW.evaluated_at;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER count_anew BEFORE UPDATE OF schedule_key ON task_clock FOR EACH ROW
+    WHEN (NEW.counted_from = OLD.counted_from AND (NEW.schedule_key, NEW.evaluated_at) IS DISTINCT FROM (OLD.schedule_key, OLD.evaluated_at))
+    EXECUTE FUNCTION count_anew();
+
 -- Missing fires of a past window that somebody wants to have made up for.
 CREATE TABLE backfill (
     backfill_id  uuid        PRIMARY KEY,               -- UUIDv7
@@ -33,7 +44,10 @@ CREATE TABLE backfill (
     to_at        timestamptz NOT NULL,
     evaluated_at timestamptz NOT NULL,                  -- each nominal time of the window up to here has been dealt with
     max_active   int         NOT NULL CHECK (max_active BETWEEN 1 AND 1000),
+    times        int         NOT NULL,                  -- nominal times of the window when it was asked for,
+    missing      int         NOT NULL,                  -- and those of them that had not fired
     made         int         NOT NULL DEFAULT 0,        -- runs
+    waiting      text        CHECK (waiting IN ('StillRunning', 'NotReady', 'Unauthorized')),  -- why none is made for now
     created_at   timestamptz NOT NULL DEFAULT now(),
     created_by   text        NOT NULL,
     finished_at  timestamptz,                           -- no more runs are made; those under way may go on

@@ -21,24 +21,30 @@ SELECT ARRAY(SELECT run_id FROM found ORDER BY run_id LIMIT %(limit)s),
 -- ended_runs_kept --
 -- Runs that have ended and are kept as work all the same. One that somebody ended may stay in the queue until a worker comes
 -- to it, and under a lease until its worker is told, or, if that has died, until the longest lease of an hour is over; one
--- that waits leaves at once, and one that its worker ended is nowhere. Of queue and delay the next in line are looked at.
+-- that waits, for a time or for its turn, leaves at once, and one that its worker ended is nowhere. Of queue and delay the
+-- next in line are looked at.
 -- Runs are looked up by their keys, here and below: LIMIT and OFFSET keep the planner from a join that reads all of history.
 SELECT r.run_id FROM (
     (SELECT run_id, 'queue' AS place FROM due_work ORDER BY queue, urgency, due_at, id LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'delay' FROM delayed_work ORDER BY due_at LIMIT %(looked_at)s)
+    UNION ALL (SELECT run_id, 'turn' FROM queued_work ORDER BY task_id, urgency, id LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'lease' FROM leased_work LIMIT %(looked_at)s)
 ) w
 CROSS JOIN LATERAL (SELECT run_id, phase, finished_at FROM run WHERE run.run_id = w.run_id LIMIT 1) r
 WHERE r.finished_at IS NOT NULL
-  AND (w.place = 'delay' OR w.place = 'queue' AND r.phase <> 'Cancelled' OR w.place = 'lease' AND r.finished_at < now() - interval '65 minutes')
+  AND (w.place IN ('delay', 'turn') OR w.place = 'queue' AND r.phase <> 'Cancelled' OR w.place = 'lease' AND r.finished_at < now() - interval '65 minutes')
 ORDER BY r.run_id LIMIT %(limit)s;
 
 -- doubled_runs --
--- Runs that two leases hold, or a lease and the queue: two workers would carry them out. Delays have a key against it.
+-- Runs that two leases hold, or a lease and the queue: two workers would carry them out. So they would if a run still waited
+-- for its turn elsewhere. Delays and turns have keys against being there twice.
 SELECT run_id FROM (
     SELECT run_id FROM leased_work GROUP BY run_id HAVING count(*) > 1
     UNION SELECT l.run_id FROM leased_work l JOIN due_work USING (run_id)
     UNION SELECT l.run_id FROM leased_work l JOIN delayed_work USING (run_id)
+    UNION SELECT q.run_id FROM queued_work q JOIN leased_work USING (run_id)
+    UNION SELECT q.run_id FROM queued_work q JOIN due_work USING (run_id)
+    UNION SELECT q.run_id FROM queued_work q JOIN delayed_work USING (run_id)
 ) twice
 ORDER BY run_id LIMIT %(limit)s;
 
@@ -58,14 +64,29 @@ SELECT ARRAY(SELECT run_id FROM missing ORDER BY run_id LIMIT %(limit)s),
        CASE WHEN (SELECT count(*) FROM tasks) = %(tasks)s THEN (SELECT max(task_id) FROM tasks) END;
 
 -- overlapping_runs --
--- Running runs of tasks with concurrencyPolicy Forbid beside another one of the same task. Runs that were made before the task
+-- Running runs of tasks with concurrencyPolicy Forbid or Queue beside another one of the same task. Runs that were made before the task
 -- was last edited, or while it was, do not count: it may have allowed them.
 SELECT run_id FROM (
     SELECT r.run_id, count(*) OVER (PARTITION BY r.task_id) AS together
     FROM leased_work w
     CROSS JOIN LATERAL (SELECT run_id, task_id, created_at, finished_at FROM run WHERE run.run_id = w.run_id LIMIT 1) r
     CROSS JOIN LATERAL (SELECT spec, updated_at FROM task WHERE task.task_id = r.task_id LIMIT 1) t
-    WHERE r.finished_at IS NULL AND t.spec ->> 'concurrencyPolicy' = 'Forbid' AND r.created_at > t.updated_at + interval '1 minute'
+    WHERE r.finished_at IS NULL AND t.spec ->> 'concurrencyPolicy' IN ('Forbid', 'Queue') AND r.created_at > t.updated_at + interval '1 minute'
 ) running
 WHERE together > 1
 ORDER BY run_id LIMIT %(limit)s;
+
+-- runs_without_turn --
+-- The next run of each task in which runs wait for their turn while no unfinished run has it: nobody will wake them. The tasks
+-- are found by jumping from one to the next in the index, however many runs of each wait.
+WITH RECURSIVE waiting AS (
+    (SELECT task_id FROM queued_work ORDER BY task_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT q.task_id FROM queued_work q WHERE q.task_id > w.task_id ORDER BY q.task_id LIMIT 1)
+    FROM waiting w WHERE w.task_id IS NOT NULL
+)
+SELECT next.run_id FROM waiting
+CROSS JOIN LATERAL (SELECT run_id FROM queued_work q WHERE q.task_id = waiting.task_id ORDER BY urgency, id LIMIT 1) next
+WHERE NOT EXISTS (SELECT FROM active_run a WHERE a.task_id = waiting.task_id
+                  AND (SELECT r.finished_at IS NULL FROM run r WHERE r.run_id = a.run_id))
+ORDER BY next.run_id LIMIT %(limit)s;

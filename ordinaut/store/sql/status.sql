@@ -18,6 +18,10 @@ SELECT * FROM task_standing WHERE task_id = ANY(ARRAY(
 -- Keys of live tasks by origin, for a sweep.
 SELECT task_id FROM task WHERE origin = %(origin)s AND deleted_at IS NULL ORDER BY task_id;
 
+-- task_uids --
+-- Which objects of an origin these tasks are, as far as they live and are of it.
+SELECT task_id, uid FROM task WHERE task_id = ANY(%(task_ids)b) AND origin = %(origin)s AND deleted_at IS NULL;
+
 -- pipeline_statuses --
 -- What the status of the pipelines of an origin should say.
 SELECT p.namespace, p.name, p.uid, p.generation, p.invalid,

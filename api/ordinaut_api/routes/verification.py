@@ -1,0 +1,112 @@
+"""Whether the ledgers of tasks keep the law: nominal = fired + skipped + pending, with the times computed anew."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from ordinaut import shapes
+from ordinaut.computing import compute
+from ordinaut.declaration import law
+from ordinaut.store import declared, ledger
+from ordinaut.store.declared import Key
+from ordinaut.store.ledger import Account
+from ordinaut_api import manifests, objects, pages
+from ordinaut_api.identity.guard import Call, guard
+from ordinaut_api.routes.parameters import NameInPath
+from ordinaut_api.routes.parameters import Query as Parameters
+
+MAX_TASKS: Final = 100
+"""Tasks whose ledgers are looked at for one request."""
+
+NEWEST: Final = 100
+"""Lines of each of them that are looked at."""
+
+PART: Final = 2_000
+"""Lines of one ledger that are looked at for one request."""
+
+AT_ONCE: Final = 20
+"""Ledgers that are judged before others who compute may go first."""
+
+_ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+router = APIRouter(prefix="/v1/namespaces/{namespace}", tags=["tasks"])
+
+Judged = tuple[Account, law.Judgement | None]
+
+
+class PartQuery(Parameters):
+    """Which part of a ledger is wanted."""
+
+    cursor: str | None = Field(default=None, max_length=512)
+    """``nextCursor`` of the part before."""
+
+
+class TasksQuery(PartQuery):
+    """Which tasks are wanted."""
+
+    limit: int = Field(default=MAX_TASKS, ge=1, le=MAX_TASKS)
+    """Tasks in a page."""
+
+
+@router.get(
+    "/verification",
+    operation_id="verifyTasks",
+    summary="Verify the newest part of all ledgers",
+    response_model=shapes.Page[shapes.Verification],
+)
+async def verify_all(query: Annotated[TasksQuery, Query()], call: Annotated[Call, guard("list", "tasks")]) -> Response:
+    """Of each task, by name, the newest 100 nominal times and the pending ones are computed anew and compared."""
+    list_name = f"{call.namespace}/verification"
+    after = pages.decode(query.cursor, list_name=list_name, read=str) or ""
+    async with call.backend.connection() as connection:
+        found = await ledger.tasks_after(connection, after, namespace=call.namespace, limit=query.limit + 1)
+        chosen = found[: query.limit]
+        accounts = await ledger.accounts(connection, [task_id for task_id, _ in chosen], lines=NEWEST + 1)
+    judged: list[Judged] = []
+    for start in range(0, len(accounts), AT_ONCE):
+        judged += await compute(_newest, accounts[start : start + AT_ONCE])
+    cursor = pages.encode(list_name, chosen[-1][1]) if len(found) > len(chosen) else None
+    return await pages.answer(pages.Part(judged, cursor), _shown)
+
+
+@router.get(
+    "/tasks/{name}/verification",
+    operation_id="verifyTask",
+    summary="Verify a task's ledger, in parts",
+    response_model=shapes.Page[shapes.Verification],
+)
+async def verify(
+    name: NameInPath, query: Annotated[PartQuery, Query()], call: Annotated[Call, guard("get", "tasks")]
+) -> Response:
+    """From when its present schedules began to count, oldest first: one part of up to 2,000 lines in each answer."""
+    list_name = f"{call.namespace}/tasks/{name}/verification"
+    after = pages.decode(query.cursor, list_name=list_name, read=_moment) or _ALWAYS
+    key = Key("Task", call.namespace, name)
+    async with call.backend.connection() as connection:
+        found = await declared.task_ids(connection, [key])
+        accounts = await ledger.accounts(connection, list(found.values()), lines=PART + 1, after=after)
+    if not accounts:
+        raise manifests.unknown(key)
+    (account,) = accounts
+    judgement = await compute(law.part, account, after=after, lines=PART)
+    more = judgement is not None and not judgement.is_whole
+    cursor = pages.encode(list_name, judgement.until.isoformat()) if judgement is not None and more else None
+    return await pages.answer(pages.Part([(account, judgement)], cursor), _shown)
+
+
+def _newest(accounts: Sequence[Account]) -> list[Judged]:
+    return [(account, law.newest(account, lines=NEWEST)) for account in accounts]
+
+
+def _moment(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None or found < _ALWAYS:
+        raise ValueError(text)
+    return found
+
+
+def _shown(judged: Judged) -> shapes.Verification:
+    return objects.verification(*judged)
