@@ -35,15 +35,16 @@ class Event:
 
     def compact(self) -> dict[str, Any]:
         """Return the form for the outbox, without what is empty."""
-        full = {
-            "type": self.type,
-            "ns": self.namespace,
-            "task": self.task,
-            "run": self.run,
-            "step": self.step,
-            "data": dict(self.data),
-        }
-        return {key: value for key, value in full.items() if value}
+        found: dict[str, Any] = {"type": self.type, "ns": self.namespace}
+        if self.task:
+            found["task"] = self.task
+        if self.run:
+            found["run"] = self.run
+        if self.step:
+            found["step"] = self.step
+        if self.data:
+            found["data"] = dict(self.data)
+        return found
 
     @property
     def subject(self) -> str:

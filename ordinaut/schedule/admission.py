@@ -51,12 +51,15 @@ class Written:
     end: str | None = None
 
 
-def parse_schedule(written: Written, *, created: datetime, min_interval: timedelta = DEFAULT_MIN_INTERVAL) -> Schedule:
+def parse_schedule(
+    written: Written, *, created: datetime, min_interval: timedelta = DEFAULT_MIN_INTERVAL, admitted: bool = False
+) -> Schedule:
     """
     Return the checked schedule, or raise ``Invalid`` with every mistake.
 
     ``created`` (aware) is when the entry was first seen, kept by the caller and the same at every call: an RRULE
-    without ``dtstart`` counts from its minute, an interval without ``start`` from its second.
+    without ``dtstart`` counts from its minute, an interval without ``start`` from its second. What has been
+    ``admitted`` may turn out never to fire from there: that is an end, and no mistake any more.
     """
     mistakes = Mistakes()
     here, gap, start, end = "UTC", Gap.RUN, None, None
@@ -71,9 +74,11 @@ def parse_schedule(written: Written, *, created: datetime, min_interval: timedel
     with mistakes.caught():
         _check_bounds(written, start, end)
     with mistakes.caught():
-        rule = _parse_rule(written, here, gap, start=start, created=created, min_interval=min_interval)
+        rule = _parse_rule(
+            written, here, gap, start=start, created=created, min_interval=min_interval, admitted=admitted
+        )
     mistakes.raise_any()
-    return _bounded(rule, start, end)
+    return _bounded(rule, start, end, admitted=admitted)
 
 
 def parse_cron(
@@ -102,6 +107,7 @@ def parse_rrule(
     time_zone: str = "UTC",
     gap: Gap = Gap.RUN,
     min_interval: timedelta = DEFAULT_MIN_INTERVAL,
+    admitted: bool = False,
 ) -> RRule:
     """
     Return the checked recurrence rule; raise ``Invalid`` for ``rrule``, its dates and ``timeZone``.
@@ -122,7 +128,7 @@ def parse_rrule(
     spec = RRule(rule, _shown_by(here, begin), excluded, added, here, gap)
     recurrence = recurrence_set(spec)
     _check_density("rrule", rule, recurrence.shortest_interval, min_interval)
-    if not next_fires(spec, after=utc(recurrence.first_moment - 1), limit=1):
+    if not admitted and not next_fires(spec, after=utc(recurrence.first_moment - 1), limit=1):
         message = f"never fires: nothing within {HORIZON_YEARS} years of its start"
         raise _invalid("rrule", rule, message, "check dtstart, UNTIL, exdates and the BY parts against each other")
     return spec
@@ -154,7 +160,14 @@ def parse_at(text: str, *, time_zone: str = "UTC", gap: Gap = Gap.RUN) -> At:
 
 
 def _parse_rule(
-    written: Written, here: str, gap: Gap, *, start: datetime | None, created: datetime, min_interval: timedelta
+    written: Written,
+    here: str,
+    gap: Gap,
+    *,
+    start: datetime | None,
+    created: datetime,
+    min_interval: timedelta,
+    admitted: bool,
 ) -> Rule:
     kinds = [kind for kind in _KINDS if getattr(written, kind) is not None]
     if len(kinds) != 1:
@@ -169,6 +182,7 @@ def _parse_rule(
             time_zone=here,
             gap=gap,
             min_interval=min_interval,
+            admitted=admitted,
         )
     _check_rrule_only(written)
     if written.cron is not None:
@@ -208,11 +222,13 @@ def _check_bounds(written: Written, start: datetime | None, end: datetime | None
         raise _invalid("end", written.end, f"before start, {written.start}", "swap them, or drop one")
 
 
-def _bounded(rule: Rule, start: datetime | None, end: datetime | None) -> Schedule:
+def _bounded(rule: Rule, start: datetime | None, end: datetime | None, *, admitted: bool) -> Schedule:
     if start is None and end is None:
         return rule
     schedule = Bounded(rule, start, end)
-    if start is not None and end is not None and not next_fires(schedule, after=start - _ONE_SECOND, limit=1):
+    if admitted or start is None or end is None:
+        return schedule
+    if not next_fires(schedule, after=start - _ONE_SECOND, limit=1):
         raise _invalid("end", end.isoformat(), "never fires: nothing between start and end", "widen them")
     return schedule
 
