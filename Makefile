@@ -17,7 +17,7 @@ demo: .venv/.local ## Run the morning briefing here, now and then on its schedul
 test: .venv/.dev ## Run all tests: unit, integration and cluster
 	@echo "Getting a Kubernetes control plane, helm and promtool: the first time this may take 20 minutes"
 	-@$(BIN)/python -m tests.cluster --fetch
-	$(BIN)/pytest -n 2 --dist loadgroup tests
+	$(BIN)/pytest -n 3 --dist loadgroup tests
 
 lint: .venv/.dev ## Check style, types and the layers
 	$(BIN)/ruff check

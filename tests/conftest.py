@@ -1,12 +1,15 @@
 """Fixtures that several kinds of tests share: real servers, a fresh database, an empty Valkey."""
 
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 import redis
 import structlog
+from _pytest.nodeid import NodeId
 
 from ordinaut.store.pool import Pool, open_pool
 from tests import running, servers
@@ -20,7 +23,15 @@ for _name in [name for name in os.environ if name.startswith("ORDINAUT_") and no
     del os.environ[_name]
 for _name in ("DATABASE_URL", "REDIS_URL", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSSLMODE"):
     os.environ.pop(_name, None)
+# Processes are started by the hundred: without bytecode each of them compiles the whole tree first.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+
+# How long an example takes says who else uses the machine, not what is wrong.
+hypothesis.settings.register_profile(
+    "any-load", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any-load")
 
 # The default renders exceptions with all their locals, which takes seconds on a busy machine.
 structlog.configure(
@@ -30,6 +41,21 @@ structlog.configure(
         structlog.processors.LogfmtRenderer(),
     ]
 )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """
+    Say in its id which group a test belongs to, which is how a worker of ``--dist loadgroup`` tells the scheduler.
+
+    pytest-xdist 3.8 writes it where pytest 9.2 no longer looks, so that no group stayed on one worker.
+    """
+    if not config.getoption("loadgroup", False):
+        return
+    for item in items:
+        marker = item.get_closest_marker("xdist_group")
+        if marker is not None and not item.nodeid.endswith(suffix := f"@{marker.args[0]}"):
+            item._id = NodeId.parse(item.nodeid + suffix)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -72,6 +98,18 @@ def own_postgres() -> Iterator[StoppablePostgres]:
     server = StoppablePostgres()
     yield server
     server.close()
+
+
+@pytest.fixture
+def early_in_a_minute() -> None:
+    """Begin the test where no minute, and so no day, begins while it counts them."""
+    running.until(lambda: time.time() % 60 < 57, what="the next minute")
+
+
+@pytest.fixture
+def patient_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests of the application in this process wait for a connection as long as a busy machine needs."""
+    monkeypatch.setattr("ordinaut_api.backend.CONNECTION_TIMEOUT", 60)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ class Running:
 
     def metric(self, sample: str) -> float:
         """Return a sample of ``/metrics``, named with its labels as the text format writes it; 0 if it is not there."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.probe_port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.probe_port}/metrics", timeout=30) as answer:
             for line in answer.read().decode().splitlines():
                 if line.startswith(f"{sample} "):
                     return float(line.rpartition(" ")[2])
@@ -116,7 +116,7 @@ def processes(*, database: str, redis: str) -> Iterator[Processes]:
         group.close()
 
 
-def until(condition: Callable[[], object], *, what: Callable[[], str] | str, seconds: float = 30) -> Any:
+def until(condition: Callable[[], object], *, what: Callable[[], str] | str, seconds: float = 60) -> Any:
     """Return what ``condition`` returns once it is true; fail with ``what`` was waited for after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

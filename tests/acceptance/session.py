@@ -77,7 +77,7 @@ class Session:
 
     def get(self, path: str) -> httpx.Response:
         """Ask the API."""
-        return httpx.get(f"{self.url}/{path}", trust_env=False)
+        return httpx.get(f"{self.url}/{path}", trust_env=False, timeout=30)
 
 
 @contextmanager

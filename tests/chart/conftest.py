@@ -40,7 +40,7 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def control_plane() -> Iterator[ControlPlane]:
     """A control plane with controllers that remembers who asked for what; skips, in CI fails, where it can't be had."""
     running = ControlPlane(controller_manager=True, controllers=CONTROLLERS, audited=True)
@@ -50,7 +50,7 @@ def control_plane() -> Iterator[ControlPlane]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(control_plane: ControlPlane) -> Iterator[Node]:
     """The node whose pods are processes of this machine; the image is this tree."""
     if sys.platform != "linux":
@@ -59,7 +59,7 @@ def node(control_plane: ControlPlane) -> Iterator[Node]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def helms(control_plane: ControlPlane) -> Mapping[str, Path]:
     """Both majors of helm by name; the namespace of releases is made with them."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -71,7 +71,7 @@ def helms(control_plane: ControlPlane) -> Mapping[str, Path]:
 Releases = Callable[[str], contextlib.AbstractContextManager[Release]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def releases(
     helms: Mapping[str, Path], control_plane: ControlPlane, node: Node, postgres_url: str, _valkey_server: str
 ) -> Releases:
@@ -94,7 +94,7 @@ def releases(
     return releasing
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def new_users(control_plane: ControlPlane) -> Callable[[], contextlib.AbstractContextManager[Users]]:
     """Make a fresh namespace for users; what they applied is deleted when the context ends."""
 

@@ -58,7 +58,9 @@ class Ledger:
     def check_runs(self) -> None:
         """Hold that each run came to its end, and none is still in the queue, delayed or under a lease."""
         made = self.runs()
-        assert Counter(made.values()) == {"Succeeded": len(made)}
+        assert Counter(made.values()) == {"Succeeded": len(made)}, self.rows(
+            "SELECT phase, reason, error FROM run WHERE phase <> 'Succeeded'"
+        )
         assert self.rows("SELECT run_id FROM live_work") == []
 
     def check_fires(self, every: timedelta) -> None:

@@ -37,7 +37,7 @@ SMALL: Values = {
     "database": {"existingSecret": "stores", "keys": {"uri": "database"}},
     "redis": {"existingSecret": "stores", "keys": {"uri": "redis"}},
     "operator": {"replicas": 1},
-    "worker": {"replicas": 1, "drainSeconds": 10},
+    "worker": {"replicas": 1, "drainSeconds": 30},
     "migrations": {"ttlSecondsAfterFinished": 15},
     "api": {"replicas": 1, "preStopSleepSeconds": 1, "terminationGracePeriodSeconds": 20},
 }

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -36,6 +36,7 @@ ACCOUNTS = ("ordinaut-operator", "ordinaut-api", "ordinaut-worker")
 RESOURCES: set[Right] = {("ordinaut.io", kind, verb) for kind in KINDS for verb in ("list", "watch")} | {
     ("ordinaut.io", f"{kind}/status", "patch") for kind in KINDS
 }
+RESOURCES |= {("", "events", verb) for verb in ("create", "patch")}
 REVIEWS: set[Right] = {("authorization.k8s.io", "subjectaccessreviews", "create")}
 TOKENS: set[Right] = {("authentication.k8s.io", "tokenreviews", "create")}
 LEASE: set[Right] = {
@@ -85,9 +86,25 @@ def worked(
             each.apply(*working(["one"], tools=tools.url, tasks=["declared"]))
         release.upgrade({**watched, "migrations": {"mode": "none"}})
         until(lambda: users.ready("Task", "declared"), what="the status of the Task")
+        users.apply(skipping())
         until(lambda: tools.calls("one"), what="a run")
         answers = ask_the_api(release, users, others)
+        until(lambda: skipped_times(users) > 1, what="an event about several skipped times")
         yield Worked(request.param, release, users, others, trail, handled_after(release, users), answers)
+
+
+def skipping() -> dict[str, Any]:
+    """Return a Task that is not ready at any of its times, which are soon."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    moments = [now + timedelta(seconds=3 * n) for n in range(1, 11)]
+    schedules = [{"at": moment.isoformat().replace("+00:00", "Z")} for moment in moments]
+    return manifest("Task", "skipping", {"schedules": schedules, "pipelineRef": {"name": "missing"}})
+
+
+def skipped_times(users: Users) -> int:
+    """Return how many skipped times the Event about that Task tells of."""
+    listed = json.loads(users.kubectl("get", "events", "--field-selector=reason=NotReady", "--output=json"))
+    return max((int(one["count"]) for one in listed["items"] if one["involvedObject"]["name"] == "skipping"), default=0)
 
 
 def ask_the_api(release: Release, users: Users, others: Users) -> dict[str, int]:

@@ -52,9 +52,11 @@ class Users:
 
 def working(steps: Sequence[str], *, tools: str, tasks: Sequence[str]) -> list[dict[str, Any]]:
     """Return Tools, a Pipeline that calls them one after another, and Tasks that run it every ten seconds."""
+    # Longer than helm takes on a busy machine for what a test does while a tool holds a call up.
+    patient = {"timeout": "2m"}
     pipeline = {"steps": [{"id": step, "uses": step, "with": {"step": step}} for step in steps]}
     return [
-        *(manifest("Tool", step, {"http": {"url": f"{tools}/{step}"}}) for step in steps),
+        *(manifest("Tool", step, {"http": {"url": f"{tools}/{step}"}, **patient}) for step in steps),
         manifest("Pipeline", "work", pipeline),
         *(
             manifest(

@@ -1,8 +1,9 @@
 """
-Fixtures of the cluster tests: one control plane for the session of each worker, a fresh namespace for each test.
+Fixtures of the cluster tests: one control plane for all of them, a fresh namespace for each test.
 
 Tests that use them carry `pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]`: with `--dist
-loadgroup` they share one worker, and so one control plane.
+loadgroup` they share one worker, and so one control plane, which is stopped after the last of them: an idle API server
+takes a tenth of a CPU from all others.
 """
 
 from collections.abc import Generator, Iterator
@@ -25,7 +26,7 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def control_plane() -> Iterator[ControlPlane]:
     """A running control plane; skips where its programs cannot be had, fails there in CI."""
     running = ControlPlane()

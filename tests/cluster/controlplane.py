@@ -32,7 +32,7 @@ from tests.cluster.errors import ControlPlaneError
 from tests.cluster.kubeconfig import write_kubeconfig
 from tests.cluster.processes import ProcessGroup, free_port
 
-_START_DEADLINE = 60.0  # seconds; usual are 3, a loaded machine needs more
+_START_DEADLINE = 180.0  # seconds; usual are 3, a loaded machine needs more
 _POLL = 0.05  # seconds
 _ISSUER = "https://kubernetes.default.svc"
 
@@ -128,6 +128,22 @@ class ControlPlane:
         self.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         return name
 
+    def wait_for_definitions(self, *names: str) -> None:
+        """
+        Wait until objects of the CustomResourceDefinitions of these names, or of all that are there, can be made.
+
+        `kubectl wait` fails at once where it meets a definition whose status has not been written yet.
+        """
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        deadline = time.monotonic() + _START_DEADLINE
+        while True:
+            found = {one["metadata"]["name"]: _is_established(one) for one in self.call("GET", path)["items"]}
+            if not (missing := [name for name in names or found if not found.get(name)]):
+                return
+            if time.monotonic() > deadline:
+                raise ControlPlaneError(f"not established: {', '.join(missing)}\n{self.logs()}")
+            time.sleep(_POLL)
+
     def token_for(self, service_account: str, namespace: str, *, audience: str | None = None) -> str:
         """Return a bearer token (TokenRequest) of a service account, which is made if it does not exist."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
@@ -187,7 +203,7 @@ class ControlPlane:
         self._serving = self.authority.issue("kube-apiserver", addresses=["127.0.0.1"])
         self._admin = self.authority.issue("admin", organizations=["system:masters"])
         self._service_accounts = service_account_key(self.directory / "pki" / "service-accounts.key")
-        self._etcd_url = f"http://127.0.0.1:{free_port()}"
+        self.etcd_url = f"http://127.0.0.1:{free_port()}"
         self._port = free_port()
         self.url = f"https://127.0.0.1:{self._port}"
         user = {"client-certificate": str(self._admin.certificate), "client-key": str(self._admin.key)}
@@ -200,8 +216,8 @@ class ControlPlane:
         return [
             self._paths["etcd"],
             f"--data-dir={self.directory}/etcd",
-            f"--listen-client-urls={self._etcd_url}",
-            f"--advertise-client-urls={self._etcd_url}",
+            f"--listen-client-urls={self.etcd_url}",
+            f"--advertise-client-urls={self.etcd_url}",
             "--listen-peer-urls=http://127.0.0.1:0",
             "--unsafe-no-fsync",
             "--log-level=warn",
@@ -210,7 +226,7 @@ class ControlPlane:
     def _apiserver_command(self) -> list[str | Path]:
         return [
             self._paths["kube-apiserver"],
-            f"--etcd-servers={self._etcd_url}",
+            f"--etcd-servers={self.etcd_url}",
             "--bind-address=127.0.0.1",
             f"--secure-port={self._port}",
             f"--tls-cert-file={self._serving.certificate}",
@@ -253,3 +269,8 @@ class ControlPlane:
                 time.sleep(_POLL)
             else:
                 return
+
+
+def _is_established(definition: dict[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)

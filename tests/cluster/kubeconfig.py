@@ -17,5 +17,6 @@ def write_kubeconfig(
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
         "current-context": "test",
     }
-    path.write_text(json.dumps(config, indent=1))
-    return path
+    half = path.with_name(f"{path.name}.half")  # who waits for the file finds all of it
+    half.write_text(json.dumps(config, indent=1))
+    return half.replace(path)

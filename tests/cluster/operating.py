@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import kopf
 from psycopg import AsyncConnection, conninfo, sql
 
@@ -35,6 +34,7 @@ CRDS = Path(__file__).parents[2] / "crds"
 RULES = [
     {"apiGroups": ["ordinaut.io"], "resources": list(PLURALS.values()), "verbs": ["list", "watch"]},
     {"apiGroups": ["ordinaut.io"], "resources": [f"{one}/status" for one in PLURALS.values()], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
     {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     {
@@ -59,8 +59,7 @@ class Operator:
 def install_definitions(control_plane: ControlPlane) -> None:
     """Apply the CustomResourceDefinitions and wait until objects of all kinds can be made."""
     control_plane.kubectl("apply", "--filename", str(CRDS))
-    names = [f"crd/{plural}.ordinaut.io" for plural in PLURALS.values()]
-    control_plane.kubectl("wait", "--for=condition=Established", *names, "--timeout=30s")
+    control_plane.wait_for_definitions(*(f"{plural}.ordinaut.io" for plural in PLURALS.values()))
 
 
 def allow(control_plane: ControlPlane, service_account: str, namespace: str) -> None:
@@ -145,7 +144,7 @@ async def operating(
             assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 20.0) -> float:
+async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 60.0) -> float:
     """Poll until a condition is true and return how long that took in seconds; fail after `within` seconds."""
     began = time.monotonic()
     while not await condition():
@@ -182,18 +181,6 @@ async def create(control_plane: ControlPlane, namespace: str, *manifests: dict[s
     """Make objects, one after another."""
     for one in manifests:
         await call(control_plane, "POST", path_of(one["kind"], namespace=namespace), one)
-
-
-async def create_many(control_plane: ControlPlane, namespace: str, manifests: Iterable[dict[str, Any]]) -> None:
-    """Make thousands of objects, many at a time."""
-    connector = aiohttp.TCPConnector(ssl=control_plane.tls(client=True), limit=32)
-    async with aiohttp.ClientSession(control_plane.url, connector=connector) as session:
-
-        async def post(one: dict[str, Any]) -> None:
-            async with session.post(path_of(one["kind"], namespace=namespace), json=one) as answer:
-                assert answer.status == 201, await answer.text()
-
-        await asyncio.gather(*(post(one) for one in manifests))
 
 
 async def status_of(control_plane: ControlPlane, namespace: str, kind: Any, name: str) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_a_service_account_may_do_only_what_a_role_grants(control_plane: Control
 
 def test_a_rule_of_a_crd_rejects_what_breaks_it(control_plane: ControlPlane, namespace: str) -> None:
     control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(_WINDOWS_CRD))
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/windows.test.ordinaut.io", "--timeout=30s")
+    control_plane.wait_for_definitions("windows.test.ordinaut.io")
     apply = ("apply", f"--namespace={namespace}", "--filename=-")
 
     control_plane.kubectl(*apply, stdin=window("day", opens=8, closes=20))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,12 +11,12 @@ from ordinaut.errors import Invalid
 from ordinaut.resources import yamldocs
 from ordinaut.resources.manifest import parse
 from ordinaut.resources.status import RunSummary, TaskPhase, TaskStatus
+from tests.cluster import operating
 from tests.cluster.controlplane import ControlPlane
 from tests.wrong_manifests.catalog import WRONG_MANIFESTS, WrongManifest
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
-_CRDS = Path(__file__).parents[2] / "crds"
 _RESOURCES = "/apis/ordinaut.io/v1alpha1/namespaces/{}/{}"
 
 _FULL_TASK = """
@@ -70,8 +69,7 @@ spec:
 @pytest.fixture(scope="module")
 def installed(control_plane: ControlPlane) -> ControlPlane:
     """A control plane that knows our resources."""
-    control_plane.kubectl("apply", "--filename", str(_CRDS))
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(_CRDS))
+    operating.install_definitions(control_plane)
     return control_plane
 
 

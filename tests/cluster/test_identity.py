@@ -19,6 +19,7 @@ from ordinaut_api.identity.kubernetes import AccessReviews
 from ordinaut_api.settings import ApiSettings
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.operating import install_definitions
+from tests.timing import at_most
 
 pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.xdist_group("cluster")]
 
@@ -75,7 +76,7 @@ def tasks(namespace: str) -> str:
     return f"/v1/namespaces/{namespace}/tasks"
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 30) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 60) -> None:
     async with asyncio.timeout(within):
         while not await condition():
             await asyncio.sleep(0.05)
@@ -200,7 +201,7 @@ async def test_a_right_that_is_taken_away_ends_within_ten_seconds(
         control_plane.call("DELETE", path)
         began = time.monotonic()
         await eventually(lambda: status(403))
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < at_most(15)
 
 
 async def test_one_question_serves_many_requests(
@@ -259,7 +260,7 @@ async def test_while_the_api_server_is_away_what_is_known_counts_and_the_rest_wa
         try:
             began = time.monotonic()
             assert (await get(client, new, tasks(namespace))).status_code == 503
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < at_most(10)
         finally:
             control_plane.resume_apiserver()
 

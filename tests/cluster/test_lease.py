@@ -26,7 +26,7 @@ async def test_who_takes_the_lease_over_becomes_its_owner(
             monkeypatch.setenv("POD_UID", f"uid-{pod}")
             elector = Elector(kube=kube, namespace=namespace)
             running = asyncio.create_task(elector.run())
-            await asyncio.wait_for(elector.won(), 20)
+            await asyncio.wait_for(elector.won(), 60)
 
             lease = await call(
                 control_plane,

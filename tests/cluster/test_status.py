@@ -32,7 +32,7 @@ class Watched:
         self._where = (control_plane, namespace, kind, name)
         self.status: dict[str, Any] = {}
 
-    async def becomes(self, within: float = 20.0, **expected: Any) -> dict[str, Any]:
+    async def becomes(self, within: float = 60.0, **expected: Any) -> dict[str, Any]:
         """Wait until conditions (by type, as (status, reason)) and other fields are as expected."""
 
         async def same() -> bool:
@@ -134,14 +134,14 @@ async def writes(control_plane: ControlPlane) -> int:
 async def test_a_restart_without_changes_writes_nothing(
     control_plane: ControlPlane, namespace: str, database: str, pool: Pool
 ) -> None:
-    briefing = Watched(control_plane, namespace, "Task", "briefing")
     async with operating.operating(control_plane.kubeconfig, database, [namespace]):
         await create(control_plane, namespace, tool("weather"), pipeline("hello"), task("briefing"))
-        await briefing.becomes(Ready=("True", "Resolved"))
+        for kind, name in (("Tool", "weather"), ("Pipeline", "hello"), ("Task", "briefing")):
+            await Watched(control_plane, namespace, kind, name).becomes(Ready=("True", "Resolved"))
     before = await written(control_plane)
     async with operating.operating(control_plane.kubeconfig, database, [namespace], sweep_every=0.5) as operator:
         await eventually(lambda: is_ready(operator))
-        await asyncio.wait_for(operator.elector.won(), 20)
+        await asyncio.wait_for(operator.elector.won(), 60)
         # A second object that is written in the end shows that the first ones were looked at, and more than once.
         await create(control_plane, namespace, task("another"))
         await Watched(control_plane, namespace, "Task", "another").becomes(Ready=("True", "Resolved"))
@@ -160,7 +160,7 @@ async def test_one_of_two_replicas_writes_and_the_other_takes_over(
     async with contextlib.AsyncExitStack() as stays:
         leaves = contextlib.AsyncExitStack()
         one = await leaves.enter_async_context(operating.operating(control_plane.kubeconfig, database, [namespace]))
-        await asyncio.wait_for(one.elector.won(), 20)
+        await asyncio.wait_for(one.elector.won(), 60)
         two = await stays.enter_async_context(operating.operating(control_plane.kubeconfig, database, [namespace]))
         await eventually(lambda: is_ready(two))
         before = await writes(control_plane)
@@ -170,7 +170,7 @@ async def test_one_of_two_replicas_writes_and_the_other_takes_over(
         assert await writes(control_plane) - before <= 2  # at first without its pipeline, perhaps
 
         await leaves.aclose()
-        await asyncio.wait_for(two.elector.won(), 20)
+        await asyncio.wait_for(two.elector.won(), 60)
         await create(control_plane, namespace, task("second"))
         await Watched(control_plane, namespace, "Task", "second").becomes(Ready=("True", "Resolved"))
 

@@ -6,9 +6,9 @@ import os
 import pytest
 
 from ordinaut.store.pool import Pool
-from tests.cluster import operating
+from tests.cluster import operating, thousands
 from tests.cluster.controlplane import ControlPlane
-from tests.cluster.operating import create, create_many, eventually, pipeline, stored, task
+from tests.cluster.operating import create, eventually, pipeline, stored, task
 from tests.timing import at_most
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
@@ -27,7 +27,8 @@ def _definitions(control_plane: ControlPlane) -> None:
 async def make(control_plane: ControlPlane, namespace: str, count: int) -> None:
     await create(control_plane, namespace, pipeline("hello"))
     crons = (f"{number % 60} {number % 24} * * *" for number in range(count))
-    await create_many(control_plane, namespace, (task(f"t{number}", cron=cron) for number, cron in enumerate(crons)))
+    tasks = [task(f"t{number}", cron=cron) for number, cron in enumerate(crons)]
+    await asyncio.to_thread(thousands.create, control_plane, namespace, tasks)
 
 
 async def writes(control_plane: ControlPlane) -> int:
@@ -65,7 +66,7 @@ async def test_a_restart_with_thousands_of_unchanged_tasks_makes_no_write_to_the
     before = await writes(control_plane)
     async with operating.operating(control_plane.kubeconfig, database, [namespace]) as operator:
         await eventually(lambda: operating.is_ready(operator), within=120)
-        await asyncio.wait_for(operator.elector.won(), 20)
+        await asyncio.wait_for(operator.elector.won(), 60)
         # The status of one more Task, made now, is due after those of all others have been looked at.
         await create(control_plane, namespace, task("last"))
 

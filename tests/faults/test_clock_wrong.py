@@ -26,6 +26,8 @@ from tests.toolserver import Answer, Effect, ToolServer
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 EVERY = timedelta(seconds=10)
 MINUTES, YEAR = 5 * 60, 365 * 86_400
+LEASE = 2
+"""Seconds; a worker that gets no CPU for as long loses its lease, whatever its clock says."""
 
 
 def to_a_change_of_the_clocks() -> float:
@@ -96,7 +98,7 @@ async def test_an_operator_with_a_wrong_clock_fires_on_time_and_says_so(
 
 def slowly(effect: Effect) -> Answer:
     """Answer after more than a lease."""
-    time.sleep(1.2)
+    time.sleep(1.2 * LEASE)
     return Answer(effect.input)
 
 
@@ -123,11 +125,11 @@ async def test_leases_do_not_depend_on_the_clocks_of_workers(
         pool, tool("slow", toolserver.url), task("t", {"id": "one", "uses": "slow"}, {"id": "two", "uses": "slow"})
     )
     processes.start("operator", wait=False, source="directory", directory=folder)
-    workers = [start(processes, "worker", clock, lease_seconds=1, worker_slots=3) for clock in clocks]
+    workers = [start(processes, "worker", clock, lease_seconds=LEASE, worker_slots=3) for clock in clocks]
     until(lambda: all(one.readiness().get("status") == "ready" for one in workers), what=workers[1].log)
 
     made = [await run_now(pool, namespace="default", name="t") for _ in range(6)]
-    until(lambda: len(toolserver.calls("slow")) == 6, what="both workers to be at it")
+    until(lambda: len(toolserver.calls("slow")) >= 6, what="both workers to be at it")
     clocks[1].write_text(str(-YEAR))
     found = await ended(pool, made)
     assert {(run.phase, run.attempt) for run in found} == {("Succeeded", 1)}

@@ -17,7 +17,7 @@ from tests.toolserver import ToolServer
 STEPS = ["one", "two", "three", "four", "five"]
 
 
-async def result(pool: Pool, run_id: UUID, *, seconds: float = 40) -> tuple[Run, list[Step]]:
+async def result(pool: Pool, run_id: UUID, *, seconds: float = 60) -> tuple[Run, list[Step]]:
     """Return a run and its steps once it has ended."""
     async with asyncio.timeout(seconds):
         while True:
@@ -37,7 +37,7 @@ async def five_steps(pool: Pool, toolserver: ToolServer) -> UUID:
 
 async def called(toolserver: ToolServer, name: str, *, times: int = 1) -> None:
     """Wait until a tool has been called."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(toolserver.calls(name)) < times:
             await asyncio.sleep(0.01)
 
@@ -59,7 +59,7 @@ async def test_a_killed_worker_loses_no_committed_step(
     await called(toolserver, "three")
 
     worker.kill()
-    processes.start("worker", lease_seconds=2)
+    processes.start("worker")
     await called(toolserver, "three", times=2)
     gate.set()
 

@@ -63,7 +63,7 @@ def notes(helms: dict[str, Helm]) -> Callable[..., str]:
     return printed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster_with_everything() -> Iterator[ControlPlane]:
     """A control plane that knows the kinds of all projects that the chart renders objects for."""
     running = ControlPlane()
@@ -72,7 +72,7 @@ def cluster_with_everything() -> Iterator[ControlPlane]:
         running.start()
     try:
         running.kubectl("apply", "--server-side", f"--filename={definitions}")
-        running.kubectl("wait", "--for=condition=Established", "--all", "crd", "--timeout=60s")
+        running.wait_for_definitions()
         yield running
     finally:
         running.stop()

@@ -14,6 +14,7 @@ WATCHED = [
         "resources": ["tasks/status", "pipelines/status", "tools/status"],
         "verbs": ["patch"],
     },
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 REVIEWS = [{"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}]
 

@@ -15,7 +15,7 @@ from ordinaut_api import body
 from tests.declaring import declare, manifest, pipeline, task
 from tests.integration.serving import TASKS, problem, serving
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("patient_api")]
 
 LOG = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
 BATCH = f"{TASKS}:batch"

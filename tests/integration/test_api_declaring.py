@@ -17,7 +17,7 @@ from ordinaut_api.identity.gatekeeper import Open
 from tests.declaring import declare, manifest, pipeline, task, tool
 from tests.integration.serving import AUDIT, MERGE_PATCH, PIPELINES, QUOTA, TASKS, TOOLS, problem, serving
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("patient_api")]
 
 LOG = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
 DOCUMENTS = {

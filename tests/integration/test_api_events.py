@@ -12,7 +12,7 @@ from ordinaut.store.pool import Pool
 from tests.declaring import task
 from tests.integration.serving import AUDIT, EVENTS, TASKS, problem, serving
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("patient_api")]
 
 LOG = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
 

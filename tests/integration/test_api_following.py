@@ -153,7 +153,7 @@ async def test_a_caller_has_so_many_streams_and_no_more_and_no_connection_waits_
         finally:
             for stream in streams:
                 await stream.aclose()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (again := await api.send(api.build_request("GET", path), stream=True)).status_code == 429:
                 await again.aclose()
                 await asyncio.sleep(0.05)

@@ -215,6 +215,25 @@ async def test_preview_tells_the_next_times(api: httpx.AsyncClient, pool: Pool) 
     assert len(often) == len(set(often)) == 100
     assert sorted(often) == often
     assert datetime.fromisoformat(often[0]) > datetime.now(UTC)
+    for before, following in ((0, 1), (50, 51)):
+        later = await api.get(f"{TASKS}/often/preview", params={"count": "3", "after": often[before]})
+        assert later.json()["items"] == often[following : following + 3]
+    assert (await api.get(f"{TASKS}/often/preview", params={"after": "2020-01-01T00:00:00Z"})).json()["items"] == often[
+        :10
+    ]
+    assert (await api.get(f"{TASKS}/once/preview", params={"after": "2099-01-01T06:30:00Z"})).json() == {"items": []}
+
+
+async def test_a_rule_that_is_over_when_it_is_declared_has_finished(api: httpx.AsyncClient) -> None:
+    """It counts from the minute in which the task is made, which nobody knew when the rule was checked."""
+    past = task("past", LOG, schedules=[{"rrule": "FREQ=DAILY;UNTIL=20260601T000000Z"}])
+    put = await api.put(f"{TASKS}/past", json=past)
+    assert put.status_code == 201, put.text
+    found = (await api.get(f"{TASKS}/past")).json()["status"]
+    assert [(one["type"], one["reason"]) for one in found["conditions"] if one["type"] == "Scheduled"] == [
+        ("Scheduled", "Finished")
+    ]
+    assert (await api.get(f"{TASKS}/past/preview")).json() == {"items": []}
 
 
 async def test_the_ledger_is_read_newest_first(api: httpx.AsyncClient, pool: Pool) -> None:

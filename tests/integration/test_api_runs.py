@@ -17,7 +17,7 @@ from ordinaut.store.work import RunResult, Settlement, StepResult
 from tests.declaring import declare, pipeline, task
 from tests.integration.serving import RUNS, TASKS, serving
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("patient_api")]
 
 STEPS = [
     {"id": "fetch", "uses": "std.log", "with": {"message": "a"}},
@@ -201,7 +201,7 @@ async def test_waiting_answers_as_soon_as_the_run_is_over(api: httpx.AsyncClient
     assert still["status"]["phase"] == "Pending"
     assert not waiting.done()
     await settle(pool, result(0, "fetch"), result(1, "send"), run=RunResult(RunPhase.SUCCEEDED, output=b'"done"'))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         over = (await waiting).json()
     assert (over["status"]["phase"], over["status"]["output"]) == ("Succeeded", "done")
     assert len(over["status"]["steps"]) == 2
@@ -215,5 +215,5 @@ async def test_who_waits_is_answered_when_the_process_is_asked_to_stop(database:
         waiting = asyncio.create_task(api.get(f"{RUNS}/{run}/wait", params={"timeout": "60"}))
         assert (await api.get(f"{RUNS}/{run}/wait", params={"timeout": "0.2"})).is_success
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await waiting).json()["status"]["phase"] == "Pending"

@@ -197,10 +197,44 @@ def test_without_waiting_a_run_is_created_and_can_be_cancelled(cli: Cli, files: 
 
 def test_preview_and_ledger_of_a_task(cli: Cli, files: Path) -> None:
     cli("apply", "-f", files)
-    assert len(cli.json("preview", "hello", "-c", "3")["items"]) == 3
-    assert len(cli("preview", "hello", "-c", "3").stdout.splitlines()) == 4
+    found = cli.json("preview", "hello", "-c", "3")
+    assert (found["task"], len(found["fires"])) == ("hello", 3)
+    table = cli("preview", "hello", "-c", "3").stdout
+    assert len(table.splitlines()) == 4
+    assert "LOCAL (Europe/Chisinau)" in table
+    assert " 08:30:00 " in table.splitlines()[1]
+    assert cli.json("preview", "hello", "-c", "2", "--after", found["fires"][0])["fires"] == found["fires"][1:]
     assert cli.json("fires", "hello") == {"items": []}
     assert cli("fires", "hello").stderr == "no nominal time has come yet\n"
+
+
+def test_a_calendar_of_all_tasks(cli: Cli, database: str) -> None:
+    hourly = {"cron": "0 * * * *"}
+    declare_at(
+        database,
+        *(task(name, HELLO, schedules=[hourly]) for name in ("hourly", "paused", "snoozed")),
+        task("every", HELLO, schedules=[{"interval": "6h"}]),
+        *(task(f"task-{number:03}", HELLO) for number in range(500)),
+    )
+    cli("pause", "paused")
+    cli("snooze", "snoozed", "--for", "5h")
+    found = cli.json("calendar", "--days", "1")
+    tasks = {one["task"]: one for one in found["tasks"]}
+    assert len(tasks) == 504
+    assert len(tasks["hourly"]["fires"]) == 24
+    assert tasks["every"]["fires"] == cli.json("preview", "every", "-c", str(len(tasks["every"]["fires"])))["fires"]
+    assert (
+        tasks["snoozed"]["fires"] == cli.json("preview", "snoozed", "-c", str(len(tasks["snoozed"]["fires"])))["fires"]
+    )
+    assert "local snoozed it until " in tasks["snoozed"]["note"]
+    assert tasks["paused"]["fires"] == []
+    assert tasks["paused"]["note"] == "local paused it; resume it through the API"
+    together = [one["time"] for one in found["collisions"] if {"hourly", "snoozed"} <= {*one["tasks"]}]
+    assert together == [time for time in tasks["snoozed"]["fires"] if time in tasks["hourly"]["fires"]]
+    drawn = cli("calendar", "--days", "1", "--tz", "Europe/Chisinau").stdout
+    assert " in Europe/Chisinau, a column is " in drawn
+    assert "hourly, snoozed" in drawn
+    assert cli("calendar", "-n", "empty").stderr == "no tasks in this namespace\n"
 
 
 def test_lists_of_many_pages_are_read_to_the_end(cli: Cli, database: str) -> None:
@@ -270,6 +304,62 @@ def test_what_happened_can_be_published_and_read(cli: Cli, files: Path) -> None:
     assert audited[1].split()[-4:-1] == ["create", "events", "Allowed"]
     assert cli("whoami").stdout == "local:local\n"
     assert re.search(r"^tasks +1 +\d+$", cli("quota").stdout, re.MULTILINE)
+
+
+def test_verify_tells_which_times_are_not_accounted_for(cli: Cli, database: str) -> None:
+    schedules = [{"interval": "1h", "start": "2026-01-01T00:00:00Z", "end": "2026-01-01T09:00:00Z"}]
+    assert cli("verify").stderr == "no tasks in this namespace\n"
+    declare_at(database, *(task(name, HELLO, schedules=schedules) for name in ("bad", "good")))
+    execute(database, "UPDATE task_clock SET counted_from = '2025-12-31T12:00Z'")
+    execute(
+        database,
+        "INSERT INTO fire (task_id, scheduled_at, outcome, reason) SELECT task_id, hour, 'Skipped', 'NotReady'"
+        " FROM task, generate_series('2026-01-01T00:00Z', '2026-01-01T09:00Z', interval '1 h') AS hour",
+    )
+    good = cli("verify")
+    assert good.exit_code == 0, good.output
+    assert [line.split() for line in good.stdout.splitlines()] == [
+        ["TASK", "NOMINAL", "FIRED", "SKIPPED", "PENDING", "SINCE", "LAW"],
+        ["bad", "10", "0", "10", "0", "2025-12-31T12:00:00.000Z", "holds"],
+        ["good", "10", "0", "10", "0", "2025-12-31T12:00:00.000Z", "holds"],
+        ["(all)", "20", "0", "20", "0", "holds"],
+    ]
+    assert cli.json("verify", "good")["holds"] is True
+
+    execute(
+        database,
+        "DELETE FROM fire USING task t WHERE t.task_id = fire.task_id AND name = 'bad'"
+        " AND scheduled_at < '2026-01-01T02:00Z'",
+    )
+    bad = cli("verify")
+    assert bad.exit_code == 1
+    assert [line.split()[-3:] for line in bad.stdout.splitlines()[1:4]] == [
+        ["broken", "2", "times"],
+        ["0", "2025-12-31T12:00:00.000Z", "holds"],
+        ["broken", "2", "times"],
+    ]
+    assert bad.stdout.splitlines()[4:] == [
+        f"bad: 2026-01-01T0{hour}:00:00Z is a nominal time, and the ledger has no line for it" for hour in (0, 1)
+    ]
+    one = cli("verify", "bad", "-o", "json")
+    assert one.exit_code == 1
+    found = json.loads(one.stdout)
+    assert (found["holds"], found["totals"]["violated"], len(found["items"])) == (False, 2, 1)
+    assert cli("verify", "good").exit_code == 0
+
+    execute(database, "UPDATE task_clock SET tzdata = '1999z'")
+    unknown = cli("verify", "good")
+    assert unknown.exit_code == 2
+    assert "1999z" in unknown.stdout
+    assert cli("verify", "nobody").exit_code == 1
+
+
+def execute(database: str, statement: str) -> None:
+    async def run() -> None:
+        async with open_pool(database, application="damage", size=1) as pool, pool.connection() as connection:
+            await connection.execute(statement.encode())
+
+    asyncio.run(run())
 
 
 @dataclass(frozen=True)

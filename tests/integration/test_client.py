@@ -160,6 +160,7 @@ async def test_a_task_rests_and_goes_on(served: Served) -> None:
     async with served.client() as ordinaut:
         await ordinaut.tasks.put(task("daily", HELLO, schedules=schedules))
         times = (await ordinaut.tasks.preview("daily", count=2)).items
+        assert (await ordinaut.tasks.preview("daily", count=1, after=times[0])).items == times[1:]
         paused = await ordinaut.tasks.pause("daily")
         assert paused.status.pause is not None
         assert paused.status.pause.by == "editor"
@@ -171,6 +172,9 @@ async def test_a_task_rests_and_goes_on(served: Served) -> None:
         assert (await ordinaut.tasks.snooze("daily", for_=timedelta(minutes=90))).status.snooze is not None
         assert (await ordinaut.tasks.resume("daily")).status.snooze is None
         assert [one async for one in ordinaut.tasks.fires("daily")] == []
+        for verified in (ordinaut.tasks.verify(), ordinaut.tasks.verify("daily")):
+            (ledger,) = await _all(verified)
+            assert (ledger.task, ledger.nominal, ledger.violated) == ("daily", 0, 0)
         with pytest.raises(ValueError, match="no time zone"):
             await ordinaut.tasks.snooze("daily", until=datetime(2099, 1, 1))
 

@@ -62,7 +62,7 @@ async def tasks(pool: Pool) -> dict[str, Row]:
         return {row[0]: Row(*row[1:]) for row in await rows.fetchall()}
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 20) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], *, within: float = 60) -> None:
     async with asyncio.timeout(within):
         while not await condition():
             await asyncio.sleep(0.02)

@@ -13,6 +13,7 @@ from tests.cluster.processes import free_port
 from tests.declaring import declare, pipeline, run_now, task, tool
 from tests.integration.serving import RUNS, TASKS
 from tests.running import Processes, until
+from tests.timing import at_most
 from tests.toolserver import ToolServer
 
 pytestmark = pytest.mark.integration
@@ -58,7 +59,7 @@ async def test_an_api_in_full_use_finishes_what_it_has_begun(pool: Pool, process
         await asyncio.gather(*callers)
         assert await waiting == 200
         assert await following
-    await asyncio.to_thread(until, lambda: api.process.poll() is not None, what=api.log, seconds=8)
+    await asyncio.to_thread(until, lambda: api.process.poll() is not None, what=api.log, seconds=at_most(8))
 
     assert api.process.returncode == 0
     assert "Traceback" not in api.log()
@@ -92,7 +93,9 @@ async def test_operator_and_worker_leave_in_order_with_everything_under_way(
     for one in (operator, worker):
         one.send(signal.SIGTERM)
     for one, seconds in ((operator, 8), (worker, 1 + 8)):
-        await asyncio.to_thread(until, lambda one=one: one.process.poll() is not None, what=one.log, seconds=seconds)
+        await asyncio.to_thread(
+            until, lambda one=one: one.process.poll() is not None, what=one.log, seconds=at_most(seconds)
+        )
 
     assert (operator.process.returncode, worker.process.returncode) == (0, 0)
     assert "Traceback" not in operator.log() + worker.log()

@@ -54,7 +54,7 @@ def http(name: str, url: str, headers: dict[str, str]) -> dict[str, Any]:
 
 
 def soon() -> str:
-    return (datetime.now(UTC) + timedelta(seconds=2)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return (datetime.now(UTC) + timedelta(seconds=3)).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 async def ended_runs(pool: Pool, *, count: int = 1) -> list[Run]:

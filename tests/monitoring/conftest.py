@@ -71,9 +71,14 @@ def installation(
         asyncio.run(work(database))
         for method, path in HOSTILE_REQUESTS:
             request(port, method, path)
-        running.until(lambda: all_ended(database), what="all runs ended", seconds=60)
+        running.until(lambda: all_ended(database), what="all runs ended", seconds=180)
         running.until(
             lambda: scrape(ports["operator"]).values("ordinaut_events_relayed_total") > [0], what="events in the stream"
+        )
+        # What was committed is counted a moment later.
+        running.until(
+            lambda: sum(scrape(ports["worker"]).values("ordinaut_runs_total")) == len(NAMESPACES) + len(TOOLS),
+            what="all runs counted",
         )
         return Installation(fresh, {name: scrape(ports[name]) for name in PROCESSES})
 

@@ -56,7 +56,7 @@ class Documented:
 
 def scrape(port: int) -> Scrape:
     """Ask a process for Ordinaut's own metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))
     ours = [family for family in families if family.name.startswith("ordinaut_")]
     types = {f"{one.name}_total" if one.type == "counter" else one.name: one.type for one in ours}

@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -25,6 +26,8 @@ from schemathesis.python import asgi
 from schemathesis.specs.openapi import checks
 
 from ordinaut.access.caller import Authority
+from ordinaut.declaration import backfill as backfills
+from ordinaut.store import clock
 from ordinaut.store.pool import open_pool
 from ordinaut_api.app import create_app
 from ordinaut_api.settings import ApiSettings
@@ -59,6 +62,7 @@ class Target:
     app: FastAPI
     ended: uuid.UUID
     waiting: uuid.UUID
+    backfill: uuid.UUID
     headers: Mapping[str, str]
 
     def parameters(self, operation: Operation, share: str) -> dict[str, Any]:
@@ -71,6 +75,7 @@ class Target:
             known |= {
                 "name": NAME,
                 "run_id": str(self.waiting if operation.template.endswith("/cancel") else self.ended),
+                "backfill_id": str(self.backfill),
             }
         return {name: value for name, value in known.items() if f"{{{name}}}" in operation.template}
 
@@ -87,8 +92,12 @@ async def target(database: str, access: Access) -> Target:
         await declare(pool, *(manifest(kind, NAME, spec, namespace=OURS) for kind, spec in specs.items()))
         ended, waiting = [await run_now(pool, namespace=OURS, name=NAME) for _ in range(2)]
         await cancel(pool, namespace=OURS, run_id=ended)
+        async with pool.connection() as connection, connection.transaction():
+            yesterday = await clock.now(connection) - timedelta(days=1)
+            plan = await backfills.plan(connection, namespace=OURS, name=NAME, since=yesterday)
+            backfill = await backfills.start(connection, plan, max_active=1, by="me")
     chosen = ApiSettings(database_url=database, authentication=(Authority.TOKENS,), access_file=access.path, **PATIENT)  # type: ignore[arg-type]
-    return Target(create_app(chosen), ended, waiting, access.headers("admin-a"))
+    return Target(create_app(chosen), ended, waiting, backfill, access.headers("admin-a"))
 
 
 @pytest.fixture(autouse=True)

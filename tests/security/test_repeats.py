@@ -13,7 +13,7 @@ from tests.declaring import task
 from tests.security.problems import refused
 from tests.security.tenants import OURS, Api, path_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("patient_api")]
 
 LOG = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
 

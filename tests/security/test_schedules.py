@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.declaring import task
+from tests.hostile import COSTLY_SCHEDULES, WRONG_CRONS, WRONG_SCHEDULES, WRONG_ZONES
 from tests.security.problems import refused
 from tests.security.tenants import OURS, Api, path_of
 
@@ -22,120 +23,6 @@ ACCEPTED_BUDGET = 0.1
 
 How little a schedule itself may cost is held exactly, in calls, by the unit tests of schedules.
 """
-
-WRONG_CRONS = [
-    "*/0 * * * *",
-    "60 * * * *",
-    "0 0 30 2 *",
-    "0 0 31 2,4,6,9,11 *",
-    "@reboot",
-    "@every 1s",
-    "TZ=UTC * * * * *",
-    "CRON_TZ=UTC * * * * *",
-    "\uff10 0 * * *",
-    "\u0660 0 * * *",
-    "0 0 * * *\n",
-    "0 0 * * *\n* * * * *",
-    "0 0 * * 8",
-    "0 0 * * -1",
-    "," * 10_240,
-    "*," * 5_000 + "* * * * *",
-    "0-59/1" * 2_000,
-    "1" * 10_000 + " * * * *",
-    "0 0 * * * * *",
-    "* * * *",
-    "",
-    " ",
-    "0\x0b0 * * *",
-    "$(reboot) * * * *",
-    "`id` * * * *",
-    "0 0 * * MON\u2028",
-    "nan * * * *",
-    "1e1 * * * *",
-    "0x10 * * * *",
-    "5-1 * * * *",
-]
-
-WRONG_RULES: list[dict[str, Any]] = [
-    {"rrule": "FREQ=SECONDLY"},
-    {"rrule": "FREQ=DAILY;INTERVAL=0"},
-    {"rrule": "FREQ=DAILY;INTERVAL=-1"},
-    {"rrule": "FREQ=DAILY;INTERVAL=" + "9" * 1000},
-    {"rrule": "FREQ=DAILY", "dtstart": "0001-01-01T00:00:00"},
-    {"rrule": "FREQ=DAILY", "dtstart": "9999-01-01T00:00:00"},
-    {"rrule": "FREQ=DAILY", "dtstart": "-0001-01-01T00:00:00"},
-    {"rrule": "FREQ=DAILY", "dtstart": "2026-13-01T00:00:00"},
-    {"rrule": "FREQ=DAILY", "exdates": ["2026-11-23T09:00:00"] * 8_000},
-    {"rrule": "FREQ=DAILY", "exdates": [None] * 8_000},
-    {"rrule": "FREQ=DAILY\r\nRRULE:FREQ=SECONDLY"},
-    {"rrule": "FREQ=DAILY\nEXDATE:20261123T090000"},
-    {"rrule": "DTSTART:20261123T090000\nRRULE:FREQ=DAILY"},
-    {"rrule": "RRULE:FREQ=DAILY;FREQ=SECONDLY"},
-    {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"},
-    {"rrule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"},
-    {"rrule": "FREQ=DAILY;UNTIL=19700101T000000Z"},
-    {"rrule": "FREQ=DAILY;BYDAY=" + ",".join(["MO"] * 20_000)},
-    {"rrule": "FREQ=YEARLY;BYEASTER=0"},
-    {"rrule": "FREQ=DAILY;COUNT=0"},
-    {"rrule": "FREQ=DAILY;X=" + "A" * 100_000},
-    {"rrule": "FREQ=\uff24AILY"},
-    {"rrule": ";" * 10_000},
-    {"rrule": ""},
-    {"interval": "0s"},
-    {"interval": "-5s"},
-    {"interval": "9" * 4096 + "s"},
-    {"interval": "1e9s"},
-    {"interval": "1ns"},
-    {"at": "0000-01-01T00:00:00Z"},
-    {"at": "99999-01-01T00:00:00Z"},
-    {"at": "2026-12-01T09:00:00Z" * 200},
-    {"at": "2026-02-30T09:00:00Z"},
-]
-
-COSTLY_RULES: list[dict[str, Any]] = [
-    {"rrule": "FREQ=DAILY;COUNT=1000000000000000000"},
-    {"rrule": "FREQ=MINUTELY;COUNT=1000000000000000000;BYDAY=MO"},
-    {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO"},
-    {"rrule": "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=6"},
-    {"rrule": "FREQ=WEEKLY;INTERVAL=53;BYMONTH=2;BYDAY=MO"},
-    {"rrule": "FREQ=MINUTELY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO;BYHOUR=3;BYMINUTE=7"},
-    {"rrule": "FREQ=HOURLY;INTERVAL=2;BYHOUR=1,3,5"},
-    {"rrule": "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30"},
-    {"rrule": "FREQ=SECONDLY;INTERVAL=86399;BYHOUR=9;BYMINUTE=0;BYSECOND=0"},
-    {"rrule": "FREQ=DAILY;INTERVAL=18250"},
-    {"rrule": "FREQ=DAILY", "dtstart": "1970-01-01T00:00:00"},
-    {"rrule": "FREQ=MINUTELY", "dtstart": "1970-01-01T00:00:00"},
-    {"cron": "0 0 29 2 1"},
-    {"cron": "*/5 3 */31 * 1#5"},
-    {"cron": "* * * * * *"},
-    {"interval": "10s"},
-]
-
-WRONG_ZONES = [
-    "../../etc/passwd",
-    "/etc/localtime",
-    "posixrules",
-    "posix/UTC",
-    "right/UTC",
-    "localtime",
-    "Factory",
-    "UTC+3",
-    "GMT+0300",
-    "America/new_york",
-    "america/New_York",
-    "Europe\\Chisinau",
-    "Europe/Chisinau\x00",
-    "Europe/Chisinau\n",
-    "tzdata.zi",
-    "zone.tab",
-    "",
-    ".",
-    "Europe",
-    "Europe/",
-    "x" * 4096,
-    "A/" * 2000,
-    "\u202eCTU",
-]
 
 
 def manifest(schedule: dict[str, Any], name: str = "hostile") -> dict[str, Any]:
@@ -185,7 +72,7 @@ async def test_a_cron_expression_that_is_none_is_refused(api: Api, subtests: pyt
 
 
 async def test_a_rule_that_is_none_is_refused(api: Api, subtests: pytest.Subtests) -> None:
-    for schedule in WRONG_RULES:
+    for schedule in WRONG_SCHEDULES:
         with subtests.test(ascii(schedule)[:60]):
             await refuse_everywhere(api, schedule, "")
 
@@ -197,7 +84,7 @@ async def test_a_zone_that_is_none_is_refused(api: Api, subtests: pytest.Subtest
 
 
 async def test_a_rule_that_costs_is_refused_or_bounded(api: Api, subtests: pytest.Subtests) -> None:
-    for schedule in COSTLY_RULES:
+    for schedule in COSTLY_SCHEDULES:
         with subtests.test(ascii(schedule)[:60]):
             await bound_everywhere(api, schedule)
 
@@ -220,6 +107,21 @@ async def test_a_preview_of_more_than_there_may_be_is_refused(api: Api, count: s
     await api.call("editor-a", "PUT", path_of("tasks", "hostile"), json=manifest({"cron": "@daily"}))
     answer = await api.call("editor-a", "GET", path_of("tasks", "hostile", "preview"), params={"count": count})
     assert refused(answer, "invalid")["errors"][0]["field"] == "count"
+
+
+@pytest.mark.parametrize("after", ["now", "2026-11-23", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", ""])
+async def test_a_preview_after_what_is_no_time_is_refused(api: Api, after: str) -> None:
+    await api.call("editor-a", "PUT", path_of("tasks", "hostile"), json=manifest({"cron": "@daily"}))
+    answer = await api.call("editor-a", "GET", path_of("tasks", "hostile", "preview"), params={"after": after})
+    assert refused(answer, "invalid")["errors"][0]["field"] == "after"
+
+
+async def test_a_preview_of_the_end_of_time_is_empty(api: Api) -> None:
+    await api.call("editor-a", "PUT", path_of("tasks", "hostile"), json=manifest({"cron": "@daily"}))
+    path = path_of("tasks", "hostile", "preview")
+    answer, took = await cpu(partial(api.call, "editor-a", "GET", path, params={"after": "9999-12-31T23:59:59Z"}))
+    assert answer.json() == {"items": []}
+    assert took < ACCEPTED_BUDGET
 
 
 async def test_a_preview_has_as_many_times_as_were_asked_for(api: Api) -> None:

@@ -21,6 +21,7 @@ def answers(port: int) -> bool:
 
 def test_a_process_whose_loop_is_stuck_is_not_alive() -> None:
     ports: list[int] = []
+    loops: list[asyncio.AbstractEventLoop] = []
     stops: list[Callable[[], None]] = []
     stuck, freed = threading.Event(), threading.Event()
 
@@ -29,7 +30,7 @@ def test_a_process_whose_loop_is_stuck_is_not_alive() -> None:
         loop = asyncio.get_running_loop()
         async with serve(Readiness(), host="127.0.0.1", port=0) as port:
             stops.append(lambda: loop.call_soon_threadsafe(stop.set))
-            loop.call_later(0.3, lambda: (stuck.set(), freed.wait(30)))
+            loops.append(loop)
             ports.append(port)
             await stop.wait()
 
@@ -37,7 +38,8 @@ def test_a_process_whose_loop_is_stuck_is_not_alive() -> None:
     thread.start()
     try:
         until(lambda: ports and answers(ports[0]), what="the probes")
-        assert stuck.wait(10)
+        loops[0].call_soon_threadsafe(lambda: (stuck.set(), freed.wait(30)))
+        assert stuck.wait(30)
         assert not answers(ports[0])
         freed.set()
         until(lambda: answers(ports[0]), what="the loop to go on")

@@ -9,6 +9,7 @@ from ordinaut.states import (
     FINAL_RUN_PHASES,
     RUN_TRANSITIONS,
     STEP_TRANSITIONS,
+    BackfillPhase,
     RunPhase,
     SkipReason,
     StepPhase,
@@ -41,7 +42,7 @@ def test_every_phase_has_transitions() -> None:
 def test_the_page_explains_every_run_phase_and_reason() -> None:
     rows = set(re.findall(r"^\| (\w+) \|", PAGE, flags=re.MULTILINE))
 
-    assert rows >= {*RunPhase, *WaitReason, *SkipReason}
+    assert rows >= {*RunPhase, *WaitReason, *SkipReason, *BackfillPhase}
 
 
 def test_final_phases_are_those_the_promise_names() -> None:

@@ -39,7 +39,7 @@ async def ticking(clock: Clock) -> AsyncIterator[None]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
+async def until(condition: Callable[[], object], *, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
@@ -61,8 +61,12 @@ async def database_time(pool: Pool) -> datetime:
 
 
 async def declare_at(pool: Pool, *ahead: int) -> dict[str, datetime]:
-    """Declare a task for each whole second that many seconds ahead; return the nominal times by name."""
-    now = (await database_time(pool)).replace(microsecond=0)
+    """
+    Declare a task for each whole second that many seconds ahead; return the nominal times by name.
+
+    They are ahead by half a second less at least: what has passed when a task is declared never fires.
+    """
+    now = (await database_time(pool) + timedelta(seconds=0.5)).replace(microsecond=0)
     times = {f"t{seconds}": now + timedelta(seconds=seconds) for seconds in ahead}
     await declare(
         pool, *(task(name, LOG, schedules=[{"at": at.strftime("%Y-%m-%dT%H:%M:%S")}]) for name, at in times.items())
@@ -70,7 +74,7 @@ async def declare_at(pool: Pool, *ahead: int) -> dict[str, datetime]:
     return times
 
 
-async def lags(pool: Pool, times: dict[str, datetime], *, seconds: float = 25) -> list[float]:
+async def lags(pool: Pool, times: dict[str, datetime], *, seconds: float = 60) -> list[float]:
     """Wait until all tasks have fired, once and at their nominal time; return by how many seconds they were late."""
     async with asyncio.timeout(seconds):
         while True:
@@ -133,9 +137,9 @@ async def test_without_notifications_the_sweep_finds_what_is_due(
 
 
 async def test_what_was_due_before_it_started_fires_at_once(pool: Pool, clock: Clock) -> None:
-    times = await declare_at(pool, 1)
-    async with asyncio.timeout(20):
-        while await database_time(pool) <= times["t1"]:
+    times = await declare_at(pool, 2)
+    async with asyncio.timeout(60):
+        while await database_time(pool) <= times["t2"]:
             await asyncio.sleep(0.02)
 
     async with ticking(clock):
@@ -149,7 +153,7 @@ async def test_a_run_that_waits_comes_back_when_its_time_has_come(pool: Pool, cl
         wait = Settlement(leased, run=RunResult(RunPhase.WAITING, delay=timedelta(seconds=1)))
         await work.settle(connection, [wait], done=[leased.lease_id])
 
-    async with ticking(clock), asyncio.timeout(20), pool.connection() as connection:
+    async with ticking(clock), asyncio.timeout(60), pool.connection() as connection:
         while not (again := await work.lease(connection, worker="w", limit=1, ttl=NEVER)):
             await asyncio.sleep(0.02)
         run = await runs.get(connection, namespace="default", run_id=run_id)

@@ -20,6 +20,8 @@ from ordinaut_operator import fire
 from ordinaut_operator.rights import Rights
 from tests.declaring import declare, task
 
+pytestmark = pytest.mark.usefixtures("early_in_a_minute")
+
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 MINUTELY = {"cron": "* * * * *"}
 ADA = Caller(Authority.KUBERNETES, "ada", groups=("agents", "system:authenticated"))
@@ -51,7 +53,7 @@ class Cluster:
         self.answered.clear()
         done = await fire.fire_due(pool, rights=self.rights)
         if done.left:
-            await asyncio.wait_for(self.answered.wait(), 5)
+            await asyncio.wait_for(self.answered.wait(), 60)
             done = await fire.fire_due(pool, rights=self.rights)
         return done
 

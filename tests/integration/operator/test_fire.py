@@ -1,6 +1,7 @@
 """Firing: every nominal time exactly once in the ledger, whatever happens around it."""
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 from ordinaut.declaration.apply import remove
 from ordinaut.errors import Conflict
 from ordinaut.states import Origin
-from ordinaut.store import declared, events, runs, status
+from ordinaut.store import clock, declared, events, runs, status
 from ordinaut.store.pool import Pool
 from ordinaut.store.status import Fire
 from ordinaut_operator import fire
 from tests.declaring import declare, pipeline, run_now, task, tool
+
+pytestmark = pytest.mark.usefixtures("early_in_a_minute")
 
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 MINUTELY = {"cron": "* * * * *"}
@@ -111,6 +114,81 @@ async def test_a_crash_in_the_firing_transaction_fires_neither_twice_nor_never(
     await fire.fire_due(pool)
 
     assert [entry.outcome for entry in await ledger(pool, "t")].count("Fired") == 1
+
+
+async def test_more_than_a_transaction_takes_fires_at_once_and_each_time_once(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"t{n}" for n in range(17)]
+    for name in names:
+        await due_task(pool, name)
+    monkeypatch.setattr(fire, "BATCH", 3)
+
+    done = await fire.fire_due(pool)
+
+    assert (done.claimed, done.fired) == (17, 17)
+    for name in names:
+        assert [entry.outcome for entry in await ledger(pool, name)].count("Fired") == 1
+    async with pool.connection() as connection:
+        assert len(await runs.list_(connection, namespace="default", limit=99)) == 17
+
+
+async def test_a_crash_among_several_transactions_spoils_no_other_and_is_told(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"t{n}" for n in range(17)]
+    for name in names:
+        await due_task(pool, name)
+    monkeypatch.setattr(fire, "BATCH", 3)
+    advance, calls = fire.clock.advance, itertools.count(1)
+
+    async def crash_once(*args: Any, **more: Any) -> None:
+        if next(calls) == 3:
+            raise RuntimeError("the connection broke")
+        await advance(*args, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fire.clock, "advance", crash_once)
+        with pytest.raises(RuntimeError, match="broke"):
+            await fire.fire_due(pool)
+    before = {name for name in names if await ledger(pool, name)}
+    assert before
+
+    done = await fire.fire_due(pool)
+
+    assert done.fired == 17 - len(before)
+    for name in names:
+        assert [entry.outcome for entry in await ledger(pool, name)].count("Fired") == 1
+
+
+async def test_the_seconds_in_which_something_is_due_are_found_once_each(pool: Pool) -> None:
+    for n in range(6):
+        await declare(pool, task(f"t{n}", LOG, schedules=[MINUTELY]))
+    await declare(pool, task("sleeps", LOG))
+    async with pool.connection() as connection, connection.transaction():
+        second = (await clock.now(connection)).replace(microsecond=0)
+
+        async def at(offset: float, name: str) -> None:
+            await connection.execute(
+                "UPDATE task_clock c SET next_fire_at = %s FROM task t WHERE t.task_id = c.task_id AND t.name = %s",
+                [second + timedelta(seconds=offset), name],
+            )
+
+        for name, offset in {"t0": -9000, "t1": -300, "t2": 3, "t3": 3, "t4": 20, "t5": 40}.items():
+            await at(offset, name)
+        for offset in (3.25, 7.5, 7.75, 55.0):
+            await connection.execute(
+                "INSERT INTO delayed_work (urgency, run_id, due_at) VALUES (4, gen_random_uuid(), %s)",
+                [second + timedelta(seconds=offset)],
+            )
+
+        found = await clock.due_seconds(connection, horizon=timedelta(seconds=30))
+        await connection.execute("DELETE FROM delayed_work")
+        await connection.execute("UPDATE task_clock SET next_fire_at = NULL")
+        nothing = await clock.due_seconds(connection, horizon=timedelta(seconds=30))
+
+    assert [(one - second).total_seconds() for one in found] == [-9000, 3, 7, 20]
+    assert nothing == []
 
 
 async def test_the_ledger_is_the_second_lock(pool: Pool) -> None:

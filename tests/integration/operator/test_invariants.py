@@ -123,9 +123,74 @@ async def fired_without_a_run(connection: Connection) -> int:
     return 1
 
 
-async def two_at_once(connection: Connection) -> int:
+WAITS = "INSERT INTO queued_work (task_id, urgency, due_at, run_id) VALUES (%s, 4, now(), %s)"
+HAS_THE_TURN = "INSERT INTO active_run (task_id, run_id) VALUES (%s, %s)"
+
+
+async def ended_while_it_waits_for_its_turn(connection: Connection) -> int:
+    """Cancel a run behind another one, and leave it where it waits."""
+    task_id = await make_task(connection, concurrencyPolicy="Queue")
+    first, second = await old_runs(connection, task_id, 2)
+    await execute(connection, HAS_THE_TURN, task_id, first)
+    await execute(connection, WAITS, task_id, second)
+    await execute(connection, "DELETE FROM due_work WHERE run_id = %s", second)
+    await execute(connection, "UPDATE run SET phase = 'Cancelled', finished_at = now() WHERE run_id = %s", second)
+    return 1
+
+
+async def leased_before_its_turn(connection: Connection) -> int:
+    """Let a worker have a run that still waits for its turn."""
+    task_id = await make_task(connection, concurrencyPolicy="Queue")
+    first, second = await old_runs(connection, task_id, 2)
+    await execute(connection, HAS_THE_TURN, task_id, first)
+    await work.lease(connection, worker="w", limit=1, ttl=LONG)
+    await execute(connection, WAITS, task_id, first)
+    await execute(connection, "DELETE FROM due_work")
+    await execute(connection, WAITS, task_id, second)
+    return 1
+
+
+async def queued_before_its_turn(connection: Connection) -> int:
+    """Put a run that waits for its turn into the queue as well."""
+    task_id = await make_task(connection, concurrencyPolicy="Queue")
+    first, second = await old_runs(connection, task_id, 2)
+    await execute(connection, HAS_THE_TURN, task_id, first)
+    await execute(connection, WAITS, task_id, second)
+    return 1
+
+
+async def nobody_has_the_turn(connection: Connection) -> int:
+    """Have runs wait behind one that is gone, in one of two tasks."""
+    for name, count in (("good", 2), ("bad", 2)):
+        task_id = await make_task(connection, name, concurrencyPolicy="Queue")
+        first, *others = await old_runs(connection, task_id, count)
+        for other in others if name == "good" else [first, *others]:
+            await execute(connection, "DELETE FROM due_work WHERE run_id = %s", other)
+            await execute(connection, WAITS, task_id, other)
+        if name == "good":
+            await execute(connection, HAS_THE_TURN, task_id, first)
+    return 1
+
+
+async def an_ended_run_has_the_turn(connection: Connection) -> int:
+    """End a run and let it keep the turn."""
+    task_id = await make_task(connection, concurrencyPolicy="Queue")
+    first, second = await old_runs(connection, task_id, 2)
+    await execute(connection, HAS_THE_TURN, task_id, first)
+    await execute(connection, WAITS, task_id, second)
+    await execute(connection, "DELETE FROM due_work")
+    await execute(connection, "UPDATE run SET phase = 'Succeeded', finished_at = now() WHERE run_id = %s", first)
+    return 1
+
+
+async def two_in_turn_at_once(connection: Connection) -> int:
+    """Have two runs of a task under leases that carries out one after the other."""
+    return await two_at_once(connection, policy="Queue")
+
+
+async def two_at_once(connection: Connection, *, policy: str = "Forbid") -> int:
     """Have two runs of a task under leases that forbids it."""
-    task_id = await make_task(connection, concurrencyPolicy="Forbid")
+    task_id = await make_task(connection, concurrencyPolicy=policy)
     await old_runs(connection, task_id, 2)
     await execute(connection, "UPDATE task SET updated_at = now() - interval '1 h'")
     await work.lease(connection, worker="w", limit=2, ttl=LONG)
@@ -144,6 +209,12 @@ async def two_at_once(connection: Connection) -> int:
         (leased_and_queued, Invariant.DOUBLED_RUN),
         (fired_without_a_run, Invariant.FIRE_WITHOUT_RUN),
         (two_at_once, Invariant.OVERLAPPING_RUNS),
+        (two_in_turn_at_once, Invariant.OVERLAPPING_RUNS),
+        (ended_while_it_waits_for_its_turn, Invariant.ENDED_RUN_KEPT),
+        (leased_before_its_turn, Invariant.DOUBLED_RUN),
+        (queued_before_its_turn, Invariant.DOUBLED_RUN),
+        (nobody_has_the_turn, Invariant.STALLED_TURN),
+        (an_ended_run_has_the_turn, Invariant.STALLED_TURN),
     ],
 )
 async def test_a_violation_is_counted_once_it_was_found_twice(
@@ -234,6 +305,7 @@ BOUNDS: dict[str, dict[str, object]] = {
     "ended_runs_kept": {"looked_at": 500, "limit": 100},
     "fires_without_run": {"after": 0, "tasks": 100, "times": 5, "limit": 100},
     "overlapping_runs": {"limit": 100},
+    "runs_without_turn": {"limit": 100},
 }
 """The looks that begin with other tables, and what they are given."""
 
@@ -265,6 +337,15 @@ async def test_a_look_reads_the_runs_that_it_is_about_and_not_all_of_history(poo
             "INSERT INTO work_lease (worker, leased_until, items) SELECT 'w', now(), array_agg(item) FROM"
             " (SELECT ROW(1, 0, 4, now(), 1, run_id, NULL)::work_item AS item FROM run LIMIT 20) AS held,"
             " generate_series(1, 20) AS number GROUP BY number",
+        )
+        await execute(
+            connection,
+            "INSERT INTO active_run (task_id, run_id) SELECT DISTINCT ON (task_id) task_id, run_id FROM run",
+        )
+        await execute(
+            connection,
+            "INSERT INTO queued_work (task_id, urgency, due_at, run_id)"
+            " SELECT task_id, 4, now(), gen_random_uuid() FROM task, generate_series(1, 20)",
         )
         await execute(connection, "ANALYZE")
         # What the statistics of a large installation may do as well: whatever can be a join reads all of history then.

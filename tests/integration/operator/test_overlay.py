@@ -18,6 +18,8 @@ from ordinaut.store.status import Fire, TaskRow
 from ordinaut_operator import fire, janitor
 from tests.declaring import declare, pause, resume, run_now, snooze, task
 
+pytestmark = pytest.mark.usefixtures("early_in_a_minute")
+
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 MINUTELY = {"cron": "* * * * *"}
 DAILY = {"cron": "0 3 * * *"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import lawful
 from tests.declaring import declare, pause, resume, task
 from tests.virtualtime import VirtualTime, open_virtual
 
@@ -46,6 +47,7 @@ async def declare_all(time: VirtualTime, schedules: list[dict[str, Any]], **more
 
 async def outcomes(time: VirtualTime, *, after: datetime = BEGIN) -> dict[str, Counter[str]]:
     """Return how often each task fired, or was skipped for which reason, at nominal times after an instant."""
+    await lawful.assert_law(time.pool)
     found: dict[str, Counter[str]] = {name: Counter() for name in CATCH_UPS}
     async with time.pool.connection() as connection:
         rows = await connection.execute(

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ordinaut.schedule import Gap
+from tests import lawful
 from tests.declaring import declare, task
 from tests.unit.schedule import reference
 from tests.virtualtime import VirtualTime, open_virtual
@@ -131,6 +132,9 @@ async def test_two_years_in_seven_zones(database: str) -> None:
             done = await time.fire(now)
             total += done.fired + done.skipped
             assert total == bisect_right(all_times, now)
+            if look % 5 == 0:
+                # What the operator and `ordinaut verify` find on live data must be as right as the reference.
+                await lawful.assert_law(time.pool)
             if look % 60 == 0 or now == END:
                 await check(time, now, expected)
         found = await outcomes(time)

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from ordinaut.schedule import tzdata_version
 from ordinaut_operator import janitor
-from tests import oldzones
+from tests import lawful, oldzones
 from tests.declaring import declare, task
 from tests.unit.schedule.test_oracle import MOVED
 from tests.virtualtime import Life, VirtualTime, open_virtual
@@ -128,6 +128,7 @@ async def test_future_times_move_and_nothing_else(database: str, older: Path, zo
         assert moved_tasks() - before == len(differ)
         assert await janitor.recompute_times(time.pool) == 0
 
+        await lawful.assert_law(time.pool)
         now = dict(await rows(time, clocks))
         assert {name for name in now if now[name] != was[name]} == differ
         assert {row[0] for row in await rows(time, "SELECT tzdata FROM task_clock")} == {tzdata_version()}
@@ -138,6 +139,7 @@ async def test_future_times_move_and_nothing_else(database: str, older: Path, zo
         last = max(at for case in cases for at in times_of(case)[1])
         for hours in range(int((last - change) / HOUR) + 2):
             await time.fire(change + hours * HOUR)
+        await lawful.assert_law(time.pool)
         found = await fired(time)
         for case in cases:
             right = made[case["id"]] + [at for at in times_of(case)[1] if at > change]
@@ -161,6 +163,7 @@ async def test_a_time_that_moved_into_the_past_is_caught_up_once(database: str, 
         for hours in range(1, 49):
             await time.fire(between + hours * HOUR)
         await janitor.recompute_times(time.pool)
+        await lawful.assert_law(time.pool)
         assert (await fired(time))[case["id"]][:3] == new[:3]
 
 

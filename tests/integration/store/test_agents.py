@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from ordinaut.declaration.apply import remove
 from ordinaut.states import Origin
 from ordinaut.store import audit, declared, quotas, runs, status
@@ -137,6 +139,7 @@ async def test_runs_are_listed_by_the_time_of_their_creation(pool: Pool) -> None
         assert await listed(created_after=created) == 3
 
 
+@pytest.mark.usefixtures("early_in_a_minute")
 async def test_listing_runs_of_a_span_reads_the_partitions_of_its_days_only(pool: Pool) -> None:
     day = datetime.now(UTC).replace(hour=12)
     async with pool.connection() as connection:

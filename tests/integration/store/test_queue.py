@@ -6,7 +6,7 @@ from time import monotonic
 from uuid import UUID
 
 from ordinaut.states import RunPhase, StepPhase
-from ordinaut.store import events, runs, work
+from ordinaut.store import events, runs, turns, work
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
 from tests.integration.rows import make_runs, make_task
@@ -264,7 +264,7 @@ async def test_cancelling_a_waiting_run_ends_its_step_and_forgets_its_delay(pool
 
         assert [one.phase for one in await runs.steps(connection, run_id=run)] == ["Cancelled"]
         assert await depth(connection) == (0, 0, 0)
-        assert await runs.active(connection, task_ids=[leased.task_id]) == []
+        assert await turns.of(connection, task_ids=[leased.task_id]) == []
 
 
 async def test_a_heartbeat_prolongs_a_lease(pool: Pool) -> None:

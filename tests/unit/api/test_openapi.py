@@ -127,6 +127,7 @@ def test_examples_of_manifests_are_accepted(kind: Any, manifest: dict[str, Any],
 def test_examples_of_other_requests_are_accepted() -> None:
     body.parse(examples.RUN_REQUEST, shapes.RunRequest)
     body.parse(examples.SNOOZE_REQUEST, shapes.SnoozeRequest)
+    body.parse(examples.BACKFILL_REQUEST, shapes.BackfillRequest)
     body.parse(examples.EVENT_REQUEST, shapes.EventRequest)
 
 
@@ -139,7 +140,10 @@ ANSWERS: list[tuple[dict[str, Any], type[BaseModel]]] = [
     (examples.LISTED_RUN, shapes.Run),
     (examples.BATCH_RESULT, shapes.BatchResult),
     (examples.FIRE, shapes.Fire),
+    (examples.VERIFICATION, shapes.Verification),
     (examples.PREVIEW, shapes.Preview),
+    (examples.BACKFILL, shapes.Backfill),
+    (examples.BACKFILL_PLAN, shapes.BackfillPlan),
     (examples.EVENT, shapes.CloudEvent),
     (examples.EVENTS_ACCEPTED, shapes.EventsAccepted),
     (examples.QUOTA, shapes.Quota),
@@ -178,9 +182,9 @@ STEP_OF_OLD = {"uses": "std.log", "with": {"message": "x"}, "save_as": "said", "
         (task("a", LOG, schedules=[{"cron": "0 8 * * *", "timeZone": "Mars/Base"}]), False),
         (task("a", LOG, schedules=None, timeout=None), True),
         (task("a", LOG, jitter=None), True),
-        (task("a", LOG, jitter="5s"), False),
+        (task("a", LOG, jitter="5s"), True),
         (task("a", LOG, concurrencyPolicy="Forbid"), True),
-        (task("a", LOG, concurrencyPolicy="Queue"), False),
+        (task("a", LOG, concurrencyPolicy="Queue"), True),
         (task("a", LOG, pipelineRef={"name": "p"}), False),
         (task("a"), False),
         (task("a", pipeline=[STEP_OF_OLD]), True),

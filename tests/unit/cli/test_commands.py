@@ -128,17 +128,11 @@ def test_verdicts_can_be_read_by_programs(folder: Path) -> None:
 def test_preview_of_files_needs_nobody(folder: Path) -> None:
     result = run("preview", "-f", folder / "good.yaml", "-o", "json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == {"tasks": [{"task": "hello", "items": ["2099-01-01T06:30:00Z"]}]}
+    assert json.loads(result.stdout) == {"tasks": [{"task": "hello", "fires": ["2099-01-01T06:30:00Z"]}]}
     table = run("preview", "-f", folder / "good.yaml").stdout
     assert "2099-01-01T06:30:00Z" in table
     assert run("preview", "-f", folder / "deep").exit_code == 2
     assert "no Task in there" in run("preview", "-f", folder / "other.yaml").stderr
-
-
-def test_preview_takes_a_task_or_files() -> None:
-    for arguments in (["preview"], ["preview", "task", "-f", "file"]):
-        result = run(*arguments)
-        assert (result.exit_code, result.stderr) == (2, "name a TASK, or files with -f, but not both\n")
 
 
 @pytest.mark.parametrize(

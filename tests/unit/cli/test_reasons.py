@@ -199,6 +199,21 @@ def test_a_run_that_is_tried_again_tells_what_failed() -> None:
     )
 
 
+def test_a_run_that_waits_for_its_turn_names_the_one_before_it() -> None:
+    before = run("Running")
+    before["metadata"]["name"] = "before"
+    waiting = run("Waiting", reason="Turn")
+    (line,) = of_run(waiting, at_work=[before])
+    assert line.startswith("it waits for its turn: run before of its task is under way → ordinaut why run before")
+    (line,) = of_run(waiting)
+    assert line.startswith("it waits for its turn behind other runs of its task → ordinaut runs --task ")
+
+
+def test_a_run_that_starts_later_by_jitter_says_so() -> None:
+    (line,) = of_run(run("Waiting", reason="Jitter"))
+    assert line.startswith("by the jitter of its task it starts a little later than its time")
+
+
 @pytest.mark.parametrize("phase", list(RunPhase))
 def test_every_phase_of_a_run_says_something(phase: RunPhase) -> None:
     status = {"startTime": "2026-11-23T08:59:30Z", "completionTime": "2026-11-23T08:59:40Z", "reason": "Requested"}

@@ -77,7 +77,7 @@ async def running(queue: Queue, **more: Any) -> AsyncIterator[Batches]:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -101,7 +101,7 @@ async def test_nothing_is_taken_before_it_may_be_written_and_then_the_newest_is(
         await allowed.wait()
 
     async with running(queue, allowed=may_write):
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), 60)
         assert store.transactions == 0
         queue.see(document("a", "new"))
         allowed.set()

@@ -192,13 +192,13 @@ async def test_whoever_waits_goes_on_when_all_was_read(known: Definitions) -> No
 
     known.trust(await known.check())
 
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_everything_is_asked_to_be_read_anew_until_it_was(known: Definitions) -> None:
     asked = asyncio.Event()
     looking = asyncio.create_task(known.run(read_anew=asked.set))
 
-    await asyncio.wait_for(asked.wait(), 5)
+    await asyncio.wait_for(asked.wait(), 60)
 
     looking.cancel()

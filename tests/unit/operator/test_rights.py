@@ -33,11 +33,11 @@ def made_by(creator: Caller | None, *, key: int = 1, namespace: str = "default")
         next_fire_at=NOW,
         namespace=namespace,
         name="t",
-        spec={},
+        spec="{}",
         params={},
         anchor=NOW,
         revision=b"",
-        busy=False,
+        exclusive=False,
         now=NOW,
         creator_id=None if creator is None else key,
         creator=None if creator is None else creator.as_json(),
@@ -67,7 +67,7 @@ class Cluster:
 
     async def settled(self) -> None:
         """Return when what was asked has been answered, or could not be."""
-        await asyncio.wait_for(self.answers.wait(), 5)
+        await asyncio.wait_for(self.answers.wait(), 60)
         self.answers.clear()
 
 

@@ -193,6 +193,23 @@ def test_a_rule_that_is_over_is_accepted_and_has_no_future() -> None:
     assert next_fires(rule, after=CREATED, limit=1) == []
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"rrule": "FREQ=DAILY;UNTIL=20260601"},
+        {"rrule": "FREQ=DAILY", "start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z"},
+    ],
+)
+def test_what_was_admitted_before_its_beginning_was_known_may_be_over(fields: dict[str, str]) -> None:
+    early, late = datetime(2025, 12, 31, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)
+    assert next_fires(parse_schedule(Written(**fields), created=early), after=early, limit=1)
+    with pytest.raises(Invalid, match="never fires"):
+        parse_schedule(Written(**fields), created=late)
+    assert next_fires(parse_schedule(Written(**fields), created=late, admitted=True), after=late, limit=1) == []
+    with pytest.raises(Invalid):
+        parse_schedule(Written(cron="0 0 30 2 *"), created=late, admitted=True)
+
+
 def test_a_rule_of_which_only_added_dates_remain_is_accepted() -> None:
     dates: dict[str, Any] = {"exdates": ["2026-11-23T09:00:00"], "rdates": ["2026-11-20T09:00:00"]}
     assert parse_rrule("FREQ=DAILY;COUNT=1", dtstart="2026-11-23T09:00:00", **dates)

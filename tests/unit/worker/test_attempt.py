@@ -174,7 +174,7 @@ async def test_the_nearest_limit_ends_a_step_that_takes_too_long(
     written = {} if step is None else {"timeout": step}
     limits = Limits(step_timeout=worker, max_output_bytes=1000)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         outcome = await tried(Tools(forever, timeout=tool), remaining=run, limits=limits, **written)
 
     assert (outcome.phase, outcome.may_pass) == (StepPhase.TIMED_OUT, True)

@@ -129,7 +129,7 @@ async def test_a_result_that_is_refused_fails_its_run_and_holds_up_no_other(stor
 async def test_a_refusal_of_the_refusal_ends_too(store: Store, settler: Settler) -> None:
     store.fail = lambda _: psycopg.DataError("no")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await settler.commit(Settlement(leased(1), run=DONE)) is False
 
 
