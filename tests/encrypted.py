@@ -9,7 +9,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -36,6 +36,8 @@ class Front:
         """Connections that were encrypted and handed on."""
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._over = False
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -45,8 +47,10 @@ class Front:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._hang_up(self._listener)
-        for one in list(self._open):
-            self._hang_up(one)
+        with self._lock:
+            self._over = True
+            for one in self._open:
+                self._hang_up(one)
         for thread in self._threads:
             thread.join()
         self._listener.close()
@@ -60,16 +64,31 @@ class Front:
 
     def _serve(self, plain: socket.socket) -> None:
         with contextlib.suppress(OSError), plain:
-            if self._postgres and not self._asked_for(plain):
-                return
-            with self._context.wrap_socket(plain, server_side=True) as client, self._reach() as server:
+            with self._known(plain):
+                if self._postgres and not self._asked_for(plain):
+                    return
+            encrypted = self._context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+            with encrypted as client, self._reach() as server, self._known(client, server):
+                client.do_handshake()
                 self.served += 1
-                self._open |= {client, server}
                 back = threading.Thread(target=self._pump, args=[server, client], daemon=True)
                 back.start()
                 self._pump(client, server)
                 back.join()
-                self._open -= {client, server}
+
+    @contextlib.contextmanager
+    def _known(self, *sockets: socket.socket) -> Iterator[None]:
+        """Have sockets hung up at the end of the context, also those that come just then."""
+        with self._lock:
+            self._open |= set(sockets)
+            if self._over:
+                for one in sockets:
+                    self._hang_up(one)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open -= set(sockets)
 
     @staticmethod
     def _asked_for(client: socket.socket) -> bool:

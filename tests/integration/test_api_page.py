@@ -48,8 +48,9 @@ class Reader:
                 case _:
                     url = word
         answer = self.http.request(method, url, headers=headers, content=body)
-        if location := answer.headers.get("location"):
-            self.variables["RUN"] = location.rpartition("/")[2]
+        path, _, name = answer.headers.get("location", "").rpartition("/")
+        if path.endswith("/runs"):
+            self.variables["RUN"] = name
         if etag := answer.headers.get("etag"):
             self.variables["ETAG"] = etag.replace('"', '\\"')
         return answer

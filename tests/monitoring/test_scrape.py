@@ -12,6 +12,7 @@ from ordinaut.store.invariants import Invariant
 from ordinaut.store.migrate import PARTITION_DAYS_AHEAD, migrations
 from ordinaut_api.app import create_app
 from ordinaut_api.settings import ApiSettings
+from ordinaut_operator.skips.recorder import Result
 from tests.monitoring.conftest import NAMESPACES, TOOLS, Installation
 from tests.monitoring.scraping import PROCESSES, ROOT, TARGET_LABELS, Scrape, documented, values_of
 
@@ -53,6 +54,7 @@ ALLOWED: dict[str, Callable[[str], bool]] = {
         *("allowed", "denied", "unanswered"),  # reviews
         *("written", "gone", "refused", "unavailable", "failed"),  # status
         *("refused", "limited", "unavailable"),  # callers
+        *Result,  # Events about skipped times
     ),
     "invariant": one_of(*Invariant),
     "loop": like("[a-z]{3,12}"),
