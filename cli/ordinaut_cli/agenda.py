@@ -21,8 +21,8 @@ from ordinaut_cli import times
 from ordinaut_cli.foresight import Planned
 from ordinaut_cli.timeline import Collision, Track
 
-MOST: Final = 10_000
-"""Times that are computed of one task."""
+MOST: Final = 7 * 24 * 60
+"""Times that are computed of one task: those of each minute in the week that is shown by default."""
 
 MOST_COLLISIONS: Final = 10_000
 """Instants at which tasks collide that a program is told, those of the most tasks."""

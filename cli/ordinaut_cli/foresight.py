@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ordinaut.declaration.nominal import parse_schedules, upcoming
 from ordinaut.errors import FieldError, Invalid
 from ordinaut.resources.jsonvalue import not_json
-from ordinaut.resources.moment import parse_moment
+from ordinaut.resources.moment import MOMENT_MESSAGE, parse_moment
 from ordinaut.resources.part import broken_rules
 from ordinaut.resources.task import Schedule, TaskSpec
 from ordinaut.resources.wording import field_errors
@@ -144,7 +144,13 @@ def read_after(text: str, *, zone_name: str | None) -> datetime:
 
 
 def _instant(text: str, zone_name: str | None) -> datetime:
-    moment = parse_moment(text, field="--after")
+    try:
+        moment = parse_moment(text, field="--after")
+    except Invalid:
+        remedy = "write it as 2027-03-01T09:00:00Z"
+        if zone_name is not None:
+            remedy += ", or without the Z for the wall clock of --tz"
+        raise Invalid([FieldError("--after", text, MOMENT_MESSAGE, remedy)]) from None
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         message = f"the year {moment.year} is out of range: allowed is {FIRST_YEAR}-{LAST_YEAR}"
         raise Invalid([FieldError("--after", text, message, "use another year")])

@@ -121,7 +121,7 @@ def _schedules(facts: TaskFacts) -> Iterator[Finding]:
             yield bad("spec.suspend is true: its schedules do not fire", _edit(facts, "spec.suspend: false"))
         case "NoSchedules":
             yield note("it has no schedules: it runs when somebody asks for it", by_hand)
-        case "Finished":
+        case "NoFutureFirings":
             yield note("its schedules have no time left: it runs only when somebody asks for it", by_hand)
         case "Snoozed":
             snooze = status.get("snooze") or {}

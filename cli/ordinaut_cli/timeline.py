@@ -193,15 +193,16 @@ def _opens(starts: Sequence[datetime], column: int, size: int) -> bool:
 
 
 def _dates(starts: Sequence[datetime], size: int) -> tuple[str, str]:
-    """Return a line with the days and one with the hours; where columns are days, with the months and the days."""
-    opening = [column == 0 or _opens(starts, column, size) for column in range(len(starts))]
-    if size < DAY:
+    """Return a line with the days and one with the hours; where a day is too short for hours, with months and days."""
+    if len("00 ") * size <= DAY:
+        opening = [column == 0 or _opens(starts, column, size) for column in range(len(starts))]
         every = next(hours for hours in (1, 2, 3, 4, 6, 8, 12, 24) if hours * HOUR >= len("00 ") * size)
         coarse = "%a %d" if len("Mon 00 ") * size <= DAY else "%d"
         lower = [start.strftime("%H") if start.minute == 0 and start.hour % every == 0 else "" for start in starts]
     else:
+        opening = [column == 0 or _opens(starts, column, DAY) for column in range(len(starts))]
         coarse = "%b"
-        lower = [start.strftime("%d") for start in starts]
+        lower = [start.strftime("%d") if start.hour == 0 else "" for start in starts]
     upper = [start.strftime(coarse) if opens else "" for start, opens in zip(starts, opening, strict=True)]
     return _labels(upper), _labels(lower)
 

@@ -141,7 +141,9 @@ def _counts(item: Object) -> tuple[str, ...]:
 def _law(item: Object) -> Text:
     if "unknown" in item:
         return Text("unknown", style="yellow")
-    return Text(f"broken {item['violated']} times", style="red") if item["violated"] else Text("holds", style="green")
+    if count := item["violated"]:
+        return Text("broken once" if count == 1 else f"broken {count} times", style="red")
+    return Text("holds", style="green")
 
 
 def nominal_times(items: Iterable[str], *, now: datetime) -> Table:

@@ -127,7 +127,7 @@ def _keep_house(clock: Clock, configured: OperatorSettings, pool: Pool, redis: R
     """Have the clock do what must be done from time to time."""
     clock.every(
         RELAY_EVERY,
-        lambda: relay(pool, redis, max_length=configured.stream_max_length),
+        lambda: relay(pool, redis, max_length=configured.stream_max_length, when=clock.at_rest),
         name="relay",
         need="database" if redis is None else "redis",
     )

@@ -9,6 +9,7 @@ times are the database's: the difference between its clock and this process's is
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -34,6 +35,9 @@ SWEEP_EVERY = timedelta(seconds=1)
 
 MARGIN = timedelta(milliseconds=3)
 """A trigger goes off this much after its second, so that the database surely agrees that it has come."""
+
+PATIENCE = timedelta(seconds=1)
+"""How long others wait for the end of a firing: events may be late by so much while thousands of tasks are due."""
 
 MAX_SKEW = timedelta(seconds=30)
 """More difference between the two clocks means that one of them is wrong."""
@@ -86,6 +90,12 @@ class Clock:
     def hurry(self) -> None:
         """Fire what is due as soon as possible: something that it waited for has come."""
         self._scheduler.add_job(self._guarded(self._fire, name="fire"), DateTrigger(datetime.now(UTC)))
+
+    async def at_rest(self) -> None:
+        """Return when nothing is being fired, or after a second: whoever has time lets the clock go first."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE.total_seconds()), self._firing:
+                return
 
     async def run(self) -> None:
         """Keep time until cancelled."""

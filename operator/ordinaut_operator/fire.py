@@ -16,9 +16,10 @@ from time import monotonic
 from ordinaut import metrics, schedule, spans
 from ordinaut.declaration.running import replace_active
 from ordinaut.events.envelope import Event
+from ordinaut.logging import get_logger
 from ordinaut.resources.moment import format_instant
 from ordinaut.states import Trigger
-from ordinaut.store import clock, events, runs, status
+from ordinaut.store import clock, events, runs, status, turns, work
 from ordinaut.store.clock import DueTask
 from ordinaut.store.pool import Connection, Pool
 from ordinaut_operator.rights import NO_CHECKS, Rights
@@ -30,6 +31,8 @@ BATCH = 500
 
 LANES = 2
 """Transactions under way when more is due than one takes: while PostgreSQL writes one, another is decided."""
+
+log = get_logger(__name__)
 
 Tell = Callable[[Sequence[Skipped]], None]
 """Takes in what a committed transaction has skipped of tasks that may be objects of Kubernetes; must not wait."""
@@ -86,8 +89,8 @@ async def _fire_batch(pool: Pool, *, rights: Rights, tell: Tell | None) -> Round
     async with pool.connection() as connection, connection.transaction():
         tasks = await clock.claim_due(connection, limit=BATCH, without=rights.unknown)
         judged = [(task, rights.may_run(task)) for task in tasks]
-        verdicts = [decide(task, authorized=may_run) for task, may_run in judged if may_run is not None]
-        left = len(tasks) - len(verdicts)
+        left = sum(may_run is None for _, may_run in judged)
+        verdicts = [one for task, may_run in judged if may_run is not None and (one := _decide(task, may_run))]
         if not verdicts:
             return Round(left=left)
         known = await clock.record(connection, [fire for verdict in verdicts for fire in verdict.fires])
@@ -107,6 +110,17 @@ async def _fire_batch(pool: Pool, *, rights: Rights, tell: Tell | None) -> Round
     return _count(verdicts, left=left)
 
 
+def _decide(task: DueTask, may_run: bool) -> Verdict | None:
+    """Return what becomes of a task's times; None, and it stays due, if this release can't read its spec."""
+    try:
+        return decide(task, authorized=may_run)
+    except Exception:
+        # It must not hold up all others.
+        metrics.JOB_FAILURES.labels(loop="fire").inc()
+        log.exception("task can't be fired", task=f"{task.namespace}/{task.name}")
+        return None
+
+
 def _without(verdict: Verdict, known: Collection[tuple[int, datetime]]) -> Verdict:
     """Drop what the ledger knew already: its key is the second lock."""
     fires = [fire for fire in verdict.fires if (fire.task_id, fire.scheduled_at) not in known]
@@ -115,10 +129,15 @@ def _without(verdict: Verdict, known: Collection[tuple[int, datetime]]) -> Verdi
 
 
 async def _replace(connection: Connection, verdicts: Sequence[Verdict]) -> None:
-    for verdict in verdicts:
-        if verdict.replaces:
-            newest = verdict.runs[-1].run_id
-            await replace_active(connection, task_id=verdict.task.task_id, task=verdict.task.name, newest=newest)
+    replacing = [verdict for verdict in verdicts if verdict.replaces]
+    if not replacing:
+        return
+    # All at once, in the order of their keys: a worker that is settling some of them locks them in that order, too.
+    active = await turns.of(connection, task_ids=[verdict.task.task_id for verdict in replacing])
+    await work.lock_open_runs(connection, active)
+    for verdict in replacing:
+        newest = verdict.runs[-1].run_id
+        await replace_active(connection, task_id=verdict.task.task_id, task=verdict.task.name, newest=newest)
 
 
 def _events(verdict: Verdict) -> list[Event]:

@@ -6,6 +6,8 @@ While Redis is away the rows stay in the outbox, nothing else waits, and the lag
 Redis has no stream: the rows go where the API reads them, and nowhere else.
 """
 
+from collections.abc import Awaitable, Callable
+
 from redis.asyncio import Redis
 
 from ordinaut import metrics
@@ -18,15 +20,24 @@ BATCH = 32
 """Outbox rows moved at once; a busy worker's row holds a thousand events, so more would take too much memory."""
 
 
-async def relay(pool: Pool, redis: Redis | None, *, max_length: int) -> int:
+async def _at_once() -> None:
+    """Let nobody go first."""
+
+
+async def relay(
+    pool: Pool, redis: Redis | None, *, max_length: int, when: Callable[[], Awaitable[object]] = _at_once
+) -> int:
     """
     Move everything that waits in the outbox to the stream, if there is one; return how many events that were.
+
+    ``when`` is awaited before each batch: what is more urgent goes first.
 
     Raises:
         redis.RedisError: the stream can't be written now; what was not confirmed stays in the outbox.
     """
     total = 0
     while True:
+        await when()
         rows, sent = await _relay_batch(pool, redis, max_length=max_length)
         total += sent
         if rows < BATCH:

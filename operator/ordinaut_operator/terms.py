@@ -7,12 +7,12 @@ A task's :mod:`verdict` is given by it; thousands of tasks that are due together
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from ordinaut.declaration.nominal import is_anchored
+from ordinaut.remembering import remembered
 from ordinaut.resources.duration import parse_duration
 from ordinaut.schedule import CatchUp, CatchUpPolicy
 
@@ -32,7 +32,7 @@ class Terms:
     jitter: timedelta | None
 
 
-@lru_cache(maxsize=16_384)
+@remembered(entries=16_384)
 def read_terms(spec: str) -> Terms:
     """Return the terms of a stored, valid spec, of which parts that don't matter here may be left out."""
     written = orjson.loads(spec)

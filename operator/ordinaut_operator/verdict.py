@@ -6,10 +6,10 @@ What becomes of a claimed task's nominal times: they fire or are skipped, and it
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from ordinaut import schedule
 from ordinaut.declaration.nominal import ANY_ANCHOR, stored_schedules
+from ordinaut.remembering import remembered
 from ordinaut.schedule import Decision, Progress, decide_missed
 from ordinaut.states import SkipReason, WaitReason
 from ordinaut.store.clock import Advance, DueTask, Fire
@@ -71,7 +71,7 @@ def decide(task: DueTask, *, authorized: bool = True) -> Verdict:
     return Verdict(task, fires, made, advance, replaces=bool(made) and terms.policy == "Replace")
 
 
-@lru_cache(maxsize=512)
+@remembered(entries=512)
 def _decision(
     spec: str,
     anchor: datetime,

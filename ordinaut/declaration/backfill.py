@@ -6,10 +6,10 @@ The API asks :func:`plan` what there is to make up for, and :func:`start` to hav
 the task did not exist then, or slept, or the time was skipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from ordinaut.computing import compute
@@ -33,8 +33,8 @@ MAX_WINDOW: Final = timedelta(days=HORIZON_YEARS * 366)
 """How far a search for nominal times looks."""
 
 _JUST_BEFORE: Final = timedelta(microseconds=1)
-_CREATED: Final = ("interval", "rrule")
-"""Schedules that count from when the task was created, unless they say from when."""
+_BEGINNINGS: Final = {"interval": "start", "rrule": "dtstart"}
+"""Schedules that count from when the task was created, and the field that says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +184,14 @@ def _before_the_first(subject: Subject, first: datetime | None, *, since: dateti
     if first is None:
         return "the schedules have no nominal time in the window, nor after it"
     following = format_instant(first)
-    if since < subject.anchor and any(kind in one for one in subject.spec["schedules"] for kind in _CREATED):
+    if since < subject.anchor and any(map(_counts_from_creation, subject.spec["schedules"])):
         created = format_instant(subject.anchor.replace(microsecond=0))
         return (
             f"the first nominal time is {following}: interval and rrule without a start count from when the task was"
             f" created, {created}; a start or dtstart in the spec has them begin earlier"
         )
     return f"the schedules have no nominal time in the window; the next one after its beginning is {following}"
+
+
+def _counts_from_creation(schedule: Mapping[str, Any]) -> bool:
+    return any(kind in schedule and beginning not in schedule for kind, beginning in _BEGINNINGS.items())

@@ -8,7 +8,6 @@ preview what comes.
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Any
 
@@ -16,6 +15,7 @@ import orjson
 
 from ordinaut import schedule
 from ordinaut.errors import Mistakes
+from ordinaut.remembering import remembered
 from ordinaut.resources.task import Schedule as WrittenSchedule
 from ordinaut.resources.task import TaskSpec
 from ordinaut.schedule import Schedule, Written, iter_fires, next_fires
@@ -82,7 +82,7 @@ def is_anchored(written: Sequence[Mapping[str, Any]]) -> bool:
     return any("interval" in one or "rrule" in one for one in written)
 
 
-@lru_cache(maxsize=16_384)
+@remembered(entries=16_384)
 def _parsed(written: bytes, anchor: datetime) -> tuple[Schedule, ...]:
     spec = TaskSpec.model_construct(schedules=[WrittenSchedule.model_validate(one) for one in orjson.loads(written)])
     return parse_schedules(spec, anchor=anchor, field="spec", admitted=True)

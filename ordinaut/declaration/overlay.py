@@ -99,6 +99,6 @@ def _checked(until: datetime, *, now: datetime) -> datetime:
     elif until > now + MAX_SNOOZE:
         wrong = "too far ahead"
     if wrong is not None:
-        raise Invalid([FieldError("until", str(until), wrong, _REMEDY)])
+        raise Invalid([FieldError("until", format_instant(until), wrong, _REMEDY)])
     moment = until.astimezone(UTC)
     return moment if moment.microsecond == 0 else moment.replace(microsecond=0) + timedelta(seconds=1)

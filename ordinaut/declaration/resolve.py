@@ -8,7 +8,6 @@ heals by itself when what it lacked appears.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, cast
 
 import orjson
@@ -18,6 +17,7 @@ from ordinaut.declaration.nominal import not_before, schedule_key, stored_schedu
 from ordinaut.engine.plan import Revision, first_mistakes, revision
 from ordinaut.engine.schema import apply_defaults, compile_schema
 from ordinaut.errors import Invalid
+from ordinaut.remembering import remembered
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.task import TaskSpec
 from ordinaut.schedule import CatchUpPolicy, next_fires
@@ -123,7 +123,7 @@ def effective_params(pipeline: PipelineSpec, params: Mapping[str, Any], *, field
     return filled
 
 
-@lru_cache(maxsize=256)
+@remembered(entries=256)
 def _pipeline_spec(spec: bytes) -> PipelineSpec:
     # Thousands of tasks may name one pipeline.
     return PipelineSpec.model_validate(orjson.loads(spec))

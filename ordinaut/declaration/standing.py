@@ -6,12 +6,12 @@ so that ``kubectl get`` and ``ordinaut get`` tell the same.
 """
 
 from datetime import datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
 
 from ordinaut.declaration import nominal
+from ordinaut.remembering import remembered
 from ordinaut.resources.moment import format_instant
 from ordinaut.resources.status import TaskPhase
 from ordinaut.resources.task import Schedule, TaskSpec
@@ -72,7 +72,7 @@ def _unscheduled(row: TaskRow) -> Standing:
         return Standing(False, "Suspended", "spec.suspend is true")
     if not row.spec.get("schedules"):
         return Standing(False, "NoSchedules", "the task runs when somebody asks for it")
-    return Standing(False, "Finished", "the schedules have no time left")
+    return Standing(False, "NoFutureFirings", "the schedules have no time left")
 
 
 def task_authorized(row: TaskRow) -> Standing | None:
@@ -110,7 +110,7 @@ def schedule_in_words(row: TaskRow) -> tuple[str, str]:
     return _in_words(orjson.dumps(row.spec.get("schedules", ())))
 
 
-@lru_cache(maxsize=4096)
+@remembered(entries=4096)
 def _in_words(schedules: bytes) -> tuple[str, str]:
     # Only this part of the spec is read: a page may have 500 tasks.
     spec = TaskSpec.model_construct(schedules=[Schedule.model_validate(one) for one in orjson.loads(schedules)])

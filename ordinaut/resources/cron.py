@@ -16,7 +16,8 @@ MAX_CRON_LENGTH: Final = 255
 
 MACROS: Final = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
-_WORD: Final = "[!-~]+"
+_WORD: Final = "[!-<>-~]+"
+"""Anything but what sets a time zone, `TZ=…`, which is not a field at all."""
 _FIELDS: Final = f" *{_WORD}( +{_WORD}){{4,5}} *"
 _SIX: Final = f" *{_WORD}( +{_WORD}){{5}} *"
 
@@ -55,7 +56,9 @@ RULES: Final = (
         f"^({'|'.join(MACROS)}|{_FIELDS})$",
         message="not a cron expression",
         remedy="write five fields (minute, hour, day of month, month, day of week) or six with seconds first, "
-        "such as 30 8 * * 1-5, or one of " + ", ".join(MACROS),
+        "such as 30 8 * * 1-5, or one of "
+        + ", ".join(MACROS)
+        + "; a time zone goes into timeZone, and @every 5m is interval: 5m",
     ),
     _rule(fields=_SIX, position=f" *{{}}( +{_WORD}){{{{5}}}} *", field=_field(_SIXTY), name="second", takes="0-59"),
     _rule(fields=_FIELDS, position=_nth(0), field=_field(_SIXTY), name="minute", takes="0-59"),

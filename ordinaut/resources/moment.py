@@ -6,7 +6,7 @@ shows, which only ``ordinaut.schedule`` can turn into an instant. Whole seconds,
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
@@ -40,5 +40,7 @@ def parse_moment(text: str, *, field: str = "") -> datetime:
 
 @lru_cache(maxsize=256)
 def format_instant(moment: datetime) -> str:
-    """Return an instant of UTC as RFC 3339 writes it, with ``Z``; fractions of a second only where there are some."""
-    return moment.isoformat().replace("+00:00", "Z")
+    """Return an instant as RFC 3339 writes it for UTC, with ``Z``; fractions of a second only where there are some."""
+    # Equal instants share an entry of the cache, whatever their offsets are.
+    utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    return utc.isoformat().replace("+00:00", "Z")

@@ -6,6 +6,7 @@ stand on every text: without a ``maxLength`` the API server cannot bound the cos
 """
 
 import re
+from datetime import timedelta
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -107,6 +108,27 @@ Interval = Annotated[
         holds=lambda text: not text.endswith("ms"),
         message="must be whole seconds",
         remedy="write a duration without ms",
+    ),
+]
+
+_OF_A_DAY: Final = "^([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$"
+
+
+def _is_at_most_a_day(text: str) -> bool:
+    """Whether ``text`` is no longer than a day; what is no interval at all is for other rules to say."""
+    if re.match(duration.DURATION_PATTERN, text) is None or text.endswith("ms"):
+        return True
+    return text == "1d" or ("d" not in text and duration.parse_duration(text) <= timedelta(days=1))
+
+
+IntervalWithinDay = Annotated[
+    Interval,
+    Rule(
+        cel=f"self == '1d' || !self.matches({cel_string(duration.DURATION_PATTERN)}) || self.endsWith('ms') || "
+        f"(self.matches({cel_string(_OF_A_DAY)}) && duration(self) <= duration('24h'))",
+        holds=_is_at_most_a_day,
+        message="must be at most a day",
+        remedy="write 1d, or hours, minutes and seconds such as 2h30m",
     ),
 ]
 

@@ -19,6 +19,7 @@ from ordinaut.resources.scalars import (
     Cron,
     Expression,
     Interval,
+    IntervalWithinDay,
     Moment,
     Name,
     PositiveDuration,
@@ -163,8 +164,8 @@ class TaskSpec(Part):
         list[ConcurrencyKey], NotYet("leave it out, and use concurrencyPolicy to bound the runs of one task")
     ] = Field(default=[], max_length=8)
     """Bounds on runs with an equal key."""
-    jitter: Interval | None = None
-    """Start each run up to this much later, always by the same amount for the same task and time."""
+    jitter: IntervalWithinDay | None = None
+    """Start each run up to this much later, a day at most, always by the same amount for the same task and time."""
 
     @property
     def summary(self) -> str:

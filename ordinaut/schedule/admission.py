@@ -23,7 +23,7 @@ from ordinaut.schedule.spec import At, Bounded, Cron, Gap, Interval, RRule, Rule
 from ordinaut.schedule.zone import parse_zone, zone
 
 DEFAULT_MIN_INTERVAL = timedelta(seconds=10)
-"""How often a schedule may fire that fires more than once a minute (``minIntervalSeconds`` of the installation)."""
+"""How often a schedule may fire that fires more than once a minute."""
 
 MAX_DATES = 1000
 """Entries of ``exdates``, and of ``rdates``."""

@@ -36,7 +36,7 @@ def next_fires(schedules: Schedule | Sequence[Schedule], *, after: datetime, lim
     if not 1 <= limit <= MAX_LIMIT:
         raise ValueError(f"limit {limit} is out of range: allowed is 1-{MAX_LIMIT}")
     several = schedules if isinstance(schedules, Sequence) else (schedules,)
-    if limit > _REMEMBERED_LIMIT:
+    if limit > _REMEMBERED_LIMIT or any(map(_has_many_dates, several)):
         return list(islice(iter_fires(several, after=after), limit))
     return [utc(instant) for instant in _remembered(tuple(several), instant_of(after), limit)]
 
@@ -44,6 +44,11 @@ def next_fires(schedules: Schedule | Sequence[Schedule], *, after: datetime, lim
 def iter_fires(schedules: Sequence[Schedule], *, after: datetime) -> Iterator[datetime]:
     """Yield what ``next_fires`` lists, as far as it is asked for."""
     return map(utc, _instants(schedules, instant_of(after)))
+
+
+def _has_many_dates(schedule: Schedule) -> bool:
+    rule = schedule.rule if isinstance(schedule, Bounded) else schedule
+    return isinstance(rule, RRule) and rule.has_many_dates
 
 
 @lru_cache(maxsize=16_384)

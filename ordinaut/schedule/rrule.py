@@ -43,10 +43,13 @@ class RecurrenceSet:
         return (instant for instant in merge(ruled, added) if instant not in self._excluded)
 
 
-@lru_cache(maxsize=2048)
+with_few_dates = lru_cache(maxsize=2048)(RecurrenceSet)
+with_many_dates = lru_cache(maxsize=64)(RecurrenceSet)
+
+
 def recurrence_set(spec: RRule) -> RecurrenceSet:
     """Return the recurrence set of ``spec``; raise ``Invalid`` if its rule breaks the grammar."""
-    return RecurrenceSet(spec)
+    return with_many_dates(spec) if spec.has_many_dates else with_few_dates(spec)
 
 
 def instants(spec: RRule, *, after: int, until: int) -> Iterator[int]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+_MANY_DATES = 100
+
 
 class Gap(StrEnum):
     """What becomes of a wall time that the zone leaves out when its clocks go forward (``dstGap``)."""
@@ -43,6 +45,11 @@ class RRule:
     rdates: tuple[datetime, ...] = ()
     zone: str = "UTC"
     gap: Gap = Gap.RUN
+
+    @property
+    def has_many_dates(self) -> bool:
+        """Whether it takes so much memory that few like it can be remembered."""
+        return len(self.exdates) + len(self.rdates) > _MANY_DATES
 
 
 @dataclass(frozen=True, slots=True)

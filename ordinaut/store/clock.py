@@ -56,8 +56,7 @@ class DueTask(NamedTuple):
     standing: Standing = FREE
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(NamedTuple):
     """A line of the ledger to be written: ``run_id`` if it fired, ``reason`` if it was skipped."""
 
     task_id: int
@@ -71,8 +70,7 @@ class Fire:
         return FireOutcome.FIRED if self.run_id else FireOutcome.SKIPPED
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(NamedTuple):
     """How far a task's times have been decided, when it is due next, and since when its creator may not run it."""
 
     task_id: int

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -22,8 +22,7 @@ from ordinaut.store.pool import Connection, fetch
 from ordinaut.store.queries import SQL
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(NamedTuple):
     """
     A run to be made.
 
@@ -165,8 +164,9 @@ async def finish(
         spans.receiver.record(_span(run, phase=phase, reason=reason) for run in finished)
     if finished:
         await connection.execute(SQL["finish_waiting_steps"], {**ended, "phase": StepPhase.CANCELLED.value})
-        await connection.execute(SQL["forget_delayed"], ended)
+        # In this order: one that waits for its turn may be getting it just now, and wait for its time from then on.
         await turns.forget(connection, run_ids=ended["run_ids"])
+        await connection.execute(SQL["forget_delayed"], ended)
         await turns.pass_on(connection, ended=ended["run_ids"])
         for run in finished:
             await connection.execute(SQL["notify_cancel"], {"run_id": str(run.run_id)})

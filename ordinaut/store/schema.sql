@@ -399,10 +399,12 @@ BEGIN
     RETURN made;
 END $$;
 
--- Drop the day partitions of `parent` that end at or before `oldest` (UTC); returns how many were dropped.
+-- Drop the day partitions of `parent` that end at or before `oldest` (UTC), but for days with runs that have not ended; returns how
+-- many were dropped.
 CREATE FUNCTION drop_partitions(parent text, oldest date) RETURNS int LANGUAGE plpgsql SET lock_timeout = '4s' AS $$
 DECLARE
     partition text;
+    day       date;
     dropped   int := 0;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('ordinaut.partitions', 0));
@@ -411,6 +413,11 @@ BEGIN
         WHERE i.inhparent = to_regclass('ordinaut.' || quote_ident(parent))
           AND c.relname ~ '_[0-9]{8}$' AND right(c.relname, 8) < to_char(oldest, 'YYYYMMDD')
     LOOP
+        day := to_date(right(partition, 8), 'YYYYMMDD');
+        CONTINUE WHEN parent <> 'event_log' AND EXISTS (
+            SELECT FROM ordinaut.live_work
+            WHERE run_id >= ordinaut.uuid7_floor(day::timestamp AT TIME ZONE 'UTC')
+              AND run_id < ordinaut.uuid7_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
         EXECUTE format('DROP TABLE ordinaut.%I', partition);
         dropped := dropped + 1;
     END LOOP;

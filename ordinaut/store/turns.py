@@ -82,12 +82,14 @@ async def give(connection: Connection, *, limit: int) -> int:
     """
     Give the turn to waiting runs that nobody has passed it to; returns how many runs.
 
-    Such a run was being queued while the one before it ended, or its task allows all runs by now.
+    Such a run was being queued while the one before it ended, or its task allows all runs by now, or the run that had
+    the turn is gone.
     """
     cursor = await connection.execute(SQL["stalled_turns"], {"limit": limit})
     tasks = [row[0] for row in await cursor.fetchall()]
     if not tasks:
         return 0
+    await connection.execute(SQL["forget_ended_turns"], {"task_ids": tasks})
     # A statement of its own, which sees what was committed while the clocks were being locked.
     cursor = await connection.execute(SQL["pass_turns"], {"run_ids": [], "task_ids": tasks})
     row = await cursor.fetchone()

@@ -231,7 +231,7 @@ async def test_a_rule_that_is_over_when_it_is_declared_has_finished(api: httpx.A
     assert put.status_code == 201, put.text
     found = (await api.get(f"{TASKS}/past")).json()["status"]
     assert [(one["type"], one["reason"]) for one in found["conditions"] if one["type"] == "Scheduled"] == [
-        ("Scheduled", "Finished")
+        ("Scheduled", "NoFutureFirings")
     ]
     assert (await api.get(f"{TASKS}/past/preview")).json() == {"items": []}
 

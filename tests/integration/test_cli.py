@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
@@ -235,6 +236,18 @@ def test_a_calendar_of_all_tasks(cli: Cli, database: str) -> None:
     assert " in Europe/Chisinau, a column is " in drawn
     assert "hourly, snoozed" in drawn
     assert cli("calendar", "-n", "empty").stderr == "no tasks in this namespace\n"
+
+
+def test_a_task_that_does_not_start_at_once_says_so(cli: Cli, database: str) -> None:
+    schedule = {"cron": "0 0 1 1 *"}
+    declare_at(database, task("calm", HELLO, schedules=[schedule], jitter="30s", concurrencyPolicy="Queue"))
+    described = cli("describe", "task", "calm").stdout
+    assert re.search(r"^Jitter +up to 30s$", described, re.MULTILINE)
+    assert re.search(r"^Concurrency +Queue$", described, re.MULTILINE)
+    assert cli("snooze", "calm", "--for", "2h").exit_code == 0
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE ordinaut.task_clock SET evaluated_at = evaluated_at - interval '366 days'")
+    assert cli("resume", "calm").stdout == "task calm resumed; it runs now\n"
 
 
 def test_lists_of_many_pages_are_read_to_the_end(cli: Cli, database: str) -> None:

@@ -71,7 +71,7 @@ def backfill(
 
 
 def backfills(
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only those of this task.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Only those of this task.")] = None,
     limit: Limit = 20,
     namespace: Namespace = None,
     api: Api = None,

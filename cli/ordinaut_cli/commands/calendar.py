@@ -84,7 +84,7 @@ def _draw(tracks: "Sequence[Track]", found: "Sequence[Collision]", agenda: "Agen
             console.print(Text(line, style=style))
         print(f"\ntimes in a column: {timeline.legend(ink)}")
     if found:
-        print(f"\nat once, the worst ({len(found):,} moments in all):")
+        print(f"\nat once, the worst ({len(found):,} moment{'s' if len(found) > 1 else ''} in all):")
         console.print(_companies(timeline.worst(found, limit=WORST), wall))
     if noted := [track for track in tracks if track.note]:
         print()

@@ -63,6 +63,8 @@ def task(found: Any, *, runs: list[Any], fires: list[Any], console: Console, now
         ("Phase", render.phase(status["phase"])),
         ("Schedule", status.get("schedule", "none: runs only when asked to")),
         ("Time zone", status.get("timeZone")),
+        ("Jitter", spec.get("jitter") and f"up to {spec['jitter']}"),
+        ("Concurrency", spec.get("concurrencyPolicy")),
         ("Pipeline", spec.get("pipelineRef", {}).get("name", "in the task itself")),
         ("Origin", metadata.get("origin")),
         ("Made by", status.get("creator")),

@@ -42,7 +42,7 @@ def get(
     collection: Annotated[
         Collection, typer.Argument(metavar="tasks|pipelines|tools|runs", show_choices=False, help="What to get.")
     ],
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only the one of this name.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only the one of this name.")] = None,
     namespace: Namespace = None,
     api: Api = None,
     context: InContext = None,

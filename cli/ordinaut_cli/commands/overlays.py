@@ -42,7 +42,7 @@ def resume(
 
 def snooze(
     task: TaskName,
-    for_: Annotated[str | None, typer.Option("--for", metavar="TIME", help="How long, such as 2h.")] = None,
+    for_: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="How long, such as 2h.")] = None,
     until: Annotated[
         str | None, typer.Option("--until", metavar="TIME", help="Until when, such as 2026-12-24T08:00:00Z.")
     ] = None,
@@ -66,5 +66,8 @@ def snooze(
 
 
 def _next(task: Any) -> str:
-    time = task["status"].get("nextScheduleTime")
-    return f"; next run {times.distance(time, now=times.now())}" if time else ""
+    time, now = task["status"].get("nextScheduleTime"), times.now()
+    if time is None:
+        return ""
+    # What a snooze held back has come already.
+    return f"; next run {times.distance(time, now=now)}" if times.parse(time) > now else "; it runs now"

@@ -50,7 +50,7 @@ class _Foreseen:
 
 
 def preview(
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="The task's name.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="The task's name.")] = None,
     filename: OptionalFiles = None,
     *,
     cron: Annotated[str | None, typer.Option(metavar="EXPRESSION", help="A cron expression.")] = None,

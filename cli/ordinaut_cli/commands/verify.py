@@ -14,7 +14,7 @@ _ADDED: Final = ("nominal", "fired", "skipped", "pending", "violated")
 
 def verify(
     task: Annotated[
-        str | None, typer.Argument(metavar="[TASK]", help="All of this task's ledger, not the newest part of each.")
+        str | None, typer.Argument(metavar="TASK", help="All of this task's ledger, not the newest part of each.")
     ] = None,
     namespace: Namespace = None,
     api: Api = None,

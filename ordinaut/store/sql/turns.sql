@@ -3,11 +3,12 @@
 INSERT INTO active_run (run_id, task_id) SELECT * FROM unnest(%(run_ids)b::uuid[], %(task_ids)b::bigint[]);
 
 -- track_turns --
--- Unfinished runs of tasks that from now on allow only one at a time; locked, so that none ends unnoticed meanwhile. Those that
--- wait for their turn have none.
+-- Unfinished runs of tasks that from now on allow only one at a time; locked, so that none ends unnoticed meanwhile, and in the order
+-- of their keys, as everywhere. Those that wait for their turn have none.
 INSERT INTO active_run (run_id, task_id)
 SELECT r.run_id, r.task_id FROM live_work w JOIN run r USING (run_id)
 WHERE r.task_id = ANY(%(task_ids)b) AND r.finished_at IS NULL AND NOT EXISTS (SELECT FROM queued_work q WHERE q.run_id = r.run_id)
+ORDER BY r.run_id
 FOR NO KEY UPDATE OF r
 ON CONFLICT DO NOTHING;
 
@@ -36,7 +37,7 @@ WITH ended AS (
     WHERE free.all_at_once
        OR NOT EXISTS (SELECT FROM active_run a WHERE a.task_id = free.task_id AND a.run_id <> ALL(%(run_ids)b))
 ), taken AS (
-    DELETE FROM queued_work WHERE id IN (SELECT id FROM next)
+    DELETE FROM queued_work WHERE id = ANY(ARRAY(SELECT id FROM next))
     RETURNING task_id, queue, urgency, due_at, attempt, run_id, started_at
 ), turn AS (
     INSERT INTO active_run (run_id, task_id) SELECT run_id, task_id FROM taken
@@ -51,17 +52,25 @@ SELECT (SELECT count(*) FROM taken), CASE WHEN EXISTS (SELECT FROM now_due) THEN
        CASE WHEN EXISTS (SELECT FROM later) THEN pg_notify('ordinaut_clock', '')::text END;
 
 -- stalled_turns --
--- Tasks with waiting runs of which one could go on, their clocks locked: none is under way, or the task allows them all by now.
--- The tasks are found by jumping from one to the next in the index, however many runs of each wait.
+-- Tasks with waiting runs of which one could go on, their clocks locked: none is under way, or the task allows them all by now. A run
+-- that is gone, with its day's history or ended by somebody who knows no turns, is not under way. The tasks are found by jumping
+-- from one to the next in the index, however many runs of each wait; LIMIT keeps the planner from reading the runs of all others.
 WITH RECURSIVE waiting AS (
     (SELECT task_id FROM queued_work ORDER BY task_id LIMIT 1)
     UNION ALL
     SELECT (SELECT q.task_id FROM queued_work q WHERE q.task_id > w.task_id ORDER BY q.task_id LIMIT 1) FROM waiting w WHERE w.task_id IS NOT NULL
 )
 SELECT c.task_id FROM waiting JOIN task_clock c USING (task_id) JOIN task t USING (task_id)
-WHERE NOT EXISTS (SELECT FROM active_run a WHERE a.task_id = c.task_id) OR coalesce(t.spec ->> 'concurrencyPolicy', 'Allow') = 'Allow'
+WHERE (SELECT a.run_id FROM active_run a WHERE a.task_id = c.task_id
+       AND (SELECT r.finished_at IS NULL FROM run r WHERE r.run_id = a.run_id) LIMIT 1) IS NULL
+   OR coalesce(t.spec ->> 'concurrencyPolicy', 'Allow') = 'Allow'
 ORDER BY c.task_id LIMIT %(limit)s
 FOR UPDATE OF c SKIP LOCKED;
+
+-- forget_ended_turns --
+-- Turns of these tasks that nobody will pass on: their runs are gone, or have ended without that.
+DELETE FROM active_run a
+WHERE a.task_id = ANY(%(task_ids)b) AND (SELECT r.finished_at IS NULL FROM run r WHERE r.run_id = a.run_id) IS NOT TRUE;
 
 -- turns_of_tasks --
 -- Whether a run has the turn of each task, and how many wait for it. Asked in a statement of its own once the clocks are locked: the

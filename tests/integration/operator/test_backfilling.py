@@ -463,6 +463,14 @@ async def test_a_task_has_ten_open_backfills_at_most(pool: Pool) -> None:
             {"schedules": [{"cron": "0 0 1 1 *", "start": "2040-01-01T00:00:00Z"}]},
             "the next one after its beginning is",
         ),
+        (
+            {"schedules": [{"interval": "1h", "start": "2040-01-01T00:00:00Z"}]},
+            "the next one after its beginning is",
+        ),
+        (
+            {"schedules": [{"rrule": "FREQ=HOURLY", "dtstart": "2040-01-01T00:00:00Z"}]},
+            "the next one after its beginning is",
+        ),
         ({"schedules": [{"interval": "1h"}]}, "count from when the task was created"),
         ({"schedules": [{"rrule": "FREQ=HOURLY"}]}, "a start or dtstart in the spec has them begin earlier"),
     ],

@@ -270,3 +270,30 @@ async def test_many_clocks_fire_each_time_once(pool: Pool, database: str) -> Non
     async with pool.connection() as connection:
         made = await runs.list_(connection, namespace="default", limit=99)
     assert len(made) == len(times)
+
+
+async def test_who_has_time_lets_the_clock_go_first_but_not_for_ever(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock_module, "SWEEP_EVERY", SOON)
+    fired, go_on = asyncio.Event(), asyncio.Event()
+
+    async def fire_due(*_: object, **__: object) -> clock_module.fire.Round:
+        fired.set()
+        await go_on.wait()
+        return clock_module.fire.Round()
+
+    monkeypatch.setattr(clock_module.fire, "fire_due", fire_due)
+    await asyncio.wait_for(clock.at_rest(), 60)
+    async with ticking(clock):
+        await fired.wait()
+        waiting = asyncio.create_task(clock.at_rest())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await asyncio.wait_for(waiting, 60)  # patience is over
+        monkeypatch.setattr(clock_module, "PATIENCE", NEVER)
+        waiting = asyncio.create_task(clock.at_rest())
+        go_on.set()
+        await asyncio.wait_for(waiting, 60)
+
+

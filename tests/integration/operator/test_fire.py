@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ordinaut.declaration.apply import remove
 from ordinaut.errors import Conflict
@@ -189,6 +190,25 @@ async def test_the_seconds_in_which_something_is_due_are_found_once_each(pool: P
 
     assert [(one - second).total_seconds() for one in found] == [-9000, 3, 7, 20]
     assert nothing == []
+
+
+async def test_a_spec_that_cannot_be_read_holds_up_nobody_else(pool: Pool) -> None:
+    """A later release may have written it, or an earlier one may have admitted it."""
+    for name in ("unreadable", "well"):
+        await declare(pool, task(name, LOG, schedules=[MINUTELY]))
+        await rewind(pool, name, timedelta(minutes=1))
+    async with pool.connection() as connection:
+        spec = """UPDATE task SET spec = spec || '{"schedules": [{"cron": "by and by"}]}' WHERE name = 'unreadable'"""
+        await connection.execute(spec)
+    failures = ("ordinaut_job_failures_total", {"loop": "fire"})
+    before = REGISTRY.get_sample_value(*failures)
+
+    done = await fire.fire_due(pool)
+
+    assert done.claimed >= 1
+    assert {entry.outcome for entry in await ledger(pool, "well")} == {"Fired"}
+    assert await ledger(pool, "unreadable") == []
+    assert REGISTRY.get_sample_value(*failures) == (before or 0) + 1
 
 
 async def test_the_ledger_is_the_second_lock(pool: Pool) -> None:

@@ -206,6 +206,25 @@ async def test_partitions_are_made_ahead_and_dropped_after_their_retention(pool:
         assert await values(pool, days(parent)) == [today + timedelta(n) for n in range(-kept, 8)]
 
 
+async def test_a_day_with_a_run_that_has_not_ended_is_kept(pool: Pool) -> None:
+    long_ago = datetime.now(UTC) - timedelta(40)
+    async with pool.connection() as connection:
+        await connection.execute("SELECT ensure_partitions(%s, %s)", [long_ago.date(), long_ago.date()])
+        run_id = await a_run_of(connection, await make_task(connection), long_ago)
+
+    await janitor.keep_partitions(pool, history_days=30, event_days=3)
+
+    assert long_ago.date() in await values(pool, days("run"))
+    assert long_ago.date() in await values(pool, days("step"))
+    assert long_ago.date() not in await values(pool, days("event_log"))
+    async with pool.connection() as connection:
+        await work.lease(connection, worker="w", limit=1, ttl=timedelta(minutes=5))
+        await runs.finish(connection, [run_id], phase=RunPhase.CANCELLED, reason="Requested", error="x")
+        await connection.execute("DELETE FROM work_lease")
+    await janitor.keep_partitions(pool, history_days=30, event_days=3)
+    assert long_ago.date() not in await values(pool, days("run"))
+
+
 async def test_many_janitors_make_and_drop_partitions_at_once(pool: Pool) -> None:
     today = datetime.now(UTC).date()
     await drop_all_partitions(pool)

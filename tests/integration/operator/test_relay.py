@@ -59,6 +59,21 @@ async def logged(pool: Pool) -> list[tuple[int, list[dict[str, Any]]]]:
         return list(await (await connection.execute("SELECT id, events FROM event_log ORDER BY id")).fetchall())
 
 
+async def test_what_is_more_urgent_goes_before_each_batch(
+    pool: Pool, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ordinaut_operator.relay.BATCH", 1)
+    await declare(pool, task("a", LOG))
+    await declare(pool, task("b", LOG))
+    sent: list[int] = []
+
+    async def when() -> None:
+        sent.append(len(await entries(client)))
+
+    assert await relay(pool, client, max_length=1000, when=when) == 2
+    assert sent == [0, 1, 2]
+
+
 async def test_events_become_cloudevents_in_their_order(pool: Pool, client: Redis) -> None:
     await declare(pool, task("t", LOG))
     run_id = await run_now(pool, namespace="default", name="t")

@@ -76,6 +76,20 @@ async def live(pool: Pool) -> list[UUID]:
         return [row[0] for row in await cursor.fetchall()]
 
 
+async def blocked(pool: Pool) -> None:
+    """Return when somebody waits for a lock that somebody else has."""
+    async with pool.connection() as connection, asyncio.timeout(30):
+        while True:
+            cursor = await connection.execute(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+            )
+            row = await cursor.fetchone()
+            if row == (True,):
+                return
+            await asyncio.sleep(0.01)
+
+
 async def test_runs_wait_for_those_before_them_and_say_so(pool: Pool) -> None:
     await declare_queue(pool)
     first, second, third = await ask(pool, count=3)
@@ -194,6 +208,68 @@ async def test_a_run_queued_while_the_one_before_it_ended_gets_its_turn_from_the
     given = await asyncio.gather(*(janitor.give_turns(pool) for _ in range(4)))
     assert sorted(given) == [0, 0, 0, 1]
     assert await carry_out(pool) == [new.run_id]
+
+
+async def test_a_turn_that_went_with_its_run_is_given_to_the_next(pool: Pool) -> None:
+    """History is kept for so many days, whatever waits; and an older release ends runs without a thought of turns."""
+    await declare_queue(pool)
+    gone, queued, ended, last = await ask(pool, count=4)
+    async with pool.connection() as connection:
+        await connection.execute("DELETE FROM run WHERE run_id = ANY(%s)", [[gone, queued]])
+        await connection.execute("UPDATE run SET phase = 'Cancelled', finished_at = now() WHERE run_id = %s", [ended])
+
+    order: list[UUID] = []
+    while await janitor.give_turns(pool):
+        order += await carry_out(pool)
+
+    assert order == [last]
+    assert await live(pool) == []
+    async with pool.connection() as connection:
+        row = await (await connection.execute("SELECT count(*) FROM active_run")).fetchone()
+    assert row == (0,)
+
+
+async def test_a_run_that_is_cancelled_while_it_gets_its_turn_waits_nowhere(pool: Pool) -> None:
+    await declare_queue(pool)
+    await ask(pool)
+    (taken,) = await lease(pool)
+    async with pool.connection() as connection:
+        asked = await clock.lock_task(connection, namespace="default", name="t")
+        assert asked is not None
+        late = {"waits": WaitReason.TURN, "start_at": asked.now + HOUR}
+        new = runs.NewRun(
+            new_run_id(asked.now), "default", asked.task_id, taken.revision, 5, {}, exclusive=True, **late
+        )
+        await runs.create(connection, [new], trigger=fire.Trigger.SCHEDULE)
+
+    async with pool.connection() as connection:
+        async with connection.transaction():
+            await work.settle(connection, [Settlement(taken, run=RunResult(RunPhase.SUCCEEDED))], done=[taken.lease_id])
+            cancelling = asyncio.create_task(cancel(pool, namespace="default", run_id=new.run_id))
+            await blocked(pool)
+        await cancelling
+
+    assert await live(pool) == []
+    assert (await get(pool, new.run_id)).phase == "Cancelled"
+
+
+@pytest.mark.usefixtures("early_in_a_minute")
+async def test_replacing_runs_of_many_tasks_and_settling_them_wait_for_each_other_in_one_order(pool: Pool) -> None:
+    made = {}
+    for name, behind in (("a", 2), ("b", 3)):
+        await declare_queue(pool, name, schedules=[MINUTELY], concurrencyPolicy="Replace")
+        made[name] = await ask(pool, name)
+        await rewind(pool, name, timedelta(minutes=behind))
+
+    async with pool.connection() as connection, connection.transaction():
+        # As a worker does that settles both: in the order of their keys. The task of the newer is due first.
+        await work.lock_open_runs(connection, made["a"])
+        firing = asyncio.create_task(fire.fire_due(pool))
+        await blocked(pool)
+        await work.lock_open_runs(connection, made["b"])
+
+    assert (await firing).fired == 2
+    assert {(await get(pool, one)).reason for one in made["a"] + made["b"]} == {"Replaced"}
 
 
 async def test_with_allow_all_that_waited_go_on_and_with_forbid_one_by_one(pool: Pool) -> None:

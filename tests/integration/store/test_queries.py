@@ -378,6 +378,7 @@ def _turn_cases(world: World, *, new: UUID) -> dict[str, Case]:
         "wait_for_turns": Case({**place, "priorities": [5], "starts": [None]}, 1),
         "pass_turns": Case({"run_ids": [world.exclusive], "task_ids": [world.briefing]}, 1),
         "stalled_turns": Case({"limit": 9}, 1),
+        "forget_ended_turns": Case({"task_ids": [world.alone, world.briefing]}, 0),
         "turns_of_tasks": Case({"task_ids": [world.alone, world.briefing]}, 2),
         "runs_in_turn": Case({"task_ids": [world.alone, world.briefing]}, 3),
         "forget_waiting": Case({"run_ids": [world.waiting, new]}, 1),

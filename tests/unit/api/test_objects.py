@@ -109,7 +109,7 @@ def test_a_task_stands_in_one_phase(change: dict[str, Any], phase: TaskPhase) ->
         ({"next_fire_at": None, "spec": {}, "invalid": "wrong"}, "InvalidSpec"),
         ({"next_fire_at": None, "spec": {"suspend": True}}, "Suspended"),
         ({"next_fire_at": None, "spec": {}}, "NoSchedules"),
-        ({"next_fire_at": None}, "Finished"),
+        ({"next_fire_at": None}, "NoFutureFirings"),
     ],
 )
 def test_the_condition_scheduled_says_why(change: dict[str, Any], reason: str) -> None:

@@ -158,7 +158,7 @@ def test_tasks_that_do_not_fire_say_why() -> None:
 def test_a_task_that_fires_too_often_is_cut_and_says_so() -> None:
     (track,) = tracks_of(stored("often", {"interval": "10s"}, following="2026-11-23T12:00:07Z"), days=3)
     assert (len(track.fires), track.truncated) == (MOST, True)
-    assert track.note == f"more than {MOST:,} times, of which those to 2026-11-24T15:46:37Z count"
+    assert track.note == f"more than {MOST:,} times, of which those to 2026-11-24T15:59:57Z count"
     (whole,) = tracks_of(stored("whole", {"interval": "10s"}, following="2026-11-23T12:00:07Z"))
     assert (len(whole.fires), whole.truncated, whole.note) == (8_640, False, "")
 
@@ -216,6 +216,25 @@ def test_columns_fit_and_hold_every_time(days: int, columns: int) -> None:
     assert len(places) == len(every)
     assert places == sorted(places)
     assert {places[0], places[-1]} <= set(range(axis.columns))
+
+
+@pytest.mark.parametrize("columns", [20, 33, 68, 200])
+def test_any_number_of_days_has_dates_that_fit(columns: int) -> None:
+    begin, here = instant_of(START), zone("Europe/Berlin")
+    for days in range(1, 367):
+        axis = timeline.axis(here, begin=begin, end=begin + days * DAY, columns=columns)
+        upper, lower, *_ = timeline.draw([], [], axis, ink=INK, names=0)
+        assert upper.strip(), days
+        assert lower.strip(), days
+        assert max(len(upper), len(lower)) <= axis.columns
+
+
+def test_where_a_day_is_two_columns_there_is_no_room_for_hours() -> None:
+    begin = instant_of(START)
+    axis = timeline.axis(zone("UTC"), begin=begin, end=begin + 12 * DAY, columns=25)
+    assert axis.size == 12 * HOUR
+    upper, lower, *_ = timeline.draw([], [], axis, ink=INK, names=0)
+    assert (upper, lower) == ("Nov            Dec", " 24  26  28  30  02  04")
 
 
 def test_columns_follow_the_wall_clock_when_it_changes() -> None:

@@ -153,7 +153,12 @@ def test_the_table_shows_the_wall_clock_and_what_became_of_it() -> None:
             ["--cron", "@daily", "--start", "2027-01-02T00:00:00Z", "--end", "2027-01-01T00:00:00Z"],
             "--end: Invalid value: --end must be later than --start; move one of them",
         ),
-        (["--cron", "@daily", "--after", "now"], '--after: Invalid value: "now": not a date and time'),
+        (
+            ["--cron", "@daily", "--after", "now"],
+            '--after: Invalid value: "now": not a date and time; write it as 2027-03-01T09:00:00Z, or without the Z for'
+            " the wall clock of --tz",
+        ),
+        (["-f", "-", "--after", "now"], '--after: Invalid value: "now": not a date and time; write it as 2027-03'),
         (["--cron", "@daily", "--after", "9999-12-31T00:00:00-12:00"], "--after: Invalid value: "),
         (["--cron", "@daily", "--after", "0001-01-01T00:00:00+12:00"], "--after: Invalid value: "),
         (["-f", "-", "--after", "2027-01-01T00:00:00"], "--after: Invalid value: "),

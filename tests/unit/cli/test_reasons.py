@@ -122,7 +122,7 @@ def test_a_snoozed_task_is_not_one_that_nobody_fires() -> None:
     assert not any("nobody has fired" in line for line in of_task(snoozed))
 
 
-@pytest.mark.parametrize("reason", ["NoSchedules", "Finished"])
+@pytest.mark.parametrize("reason", ["NoSchedules", "NoFutureFirings"])
 def test_a_task_without_times_is_run_by_hand(reason: str) -> None:
     found = of_task(task(READY, condition("Scheduled", "False", reason)), Weight.NOTE)
     assert found[0].endswith(" → ordinaut run brief -n team-a")

@@ -97,7 +97,7 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
         ({"active": 1}, "Running", ("True", "Scheduled")),
         ({"next_fire_at": None, "spec": TASK.spec | {"suspend": True}}, "Suspended", ("False", "Suspended")),
         ({"next_fire_at": None, "spec": {"pipelineRef": {"name": "brief"}}}, "Idle", ("False", "NoSchedules")),
-        ({"next_fire_at": None}, "Idle", ("False", "Finished")),
+        ({"next_fire_at": None}, "Idle", ("False", "NoFutureFirings")),
         (
             {"next_fire_at": None, "spec": {}, "invalid": "…", "ready": False, "reason": "InvalidSpec"},
             "NotReady",

@@ -84,7 +84,7 @@ def test_schedules_that_are_right(fields: dict[str, str]) -> None:
         ("cron", "0 0 * * 8", "the day-of-week field of a cron expression takes 0-7"),
         ("cron", "0 0 * * ?", "the day-of-week field of a cron expression takes 0-7"),
         ("cron", "H 0 * * *", "the minute field of a cron expression takes 0-59"),
-        ("cron", "TZ=UTC * * * * *", "the second field of a cron expression takes 0-59"),
+        ("cron", "TZ=UTC * * * * *", "not a cron expression"),
         ("cron", "@reboot", "not a cron expression"),
         ("cron", "@every 5m", "not a cron expression"),
         ("cron", "@DAILY", "not a cron expression"),
@@ -115,6 +115,14 @@ def test_schedules_that_are_wrong(field: str, value: str, message: str) -> None:
     assert (error.field, error.value) == (f"spec.schedules[0].{field}", value)
     assert message in error.message
     assert error.remedy
+
+
+@pytest.mark.parametrize(
+    ("expression", "instead"),
+    [("@every 5m", "interval: 5m"), ("TZ=UTC 0 9 * * *", "timeZone"), ("CRON_TZ=Asia/Tokyo 0 9 * * *", "timeZone")],
+)
+def test_what_other_crontabs_have_is_refused_with_what_to_write_instead(expression: str, instead: str) -> None:
+    assert instead in mistake(schedule(cron=expression)).remedy
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from ordinaut.schedule import (
 )
 from ordinaut.schedule.cron import timetable
 from ordinaut.schedule.fires import _remembered
-from ordinaut.schedule.rrule import recurrence_set
+from ordinaut.schedule.rrule import with_few_dates, with_many_dates
 from ordinaut.schedule.zone import zone
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -54,7 +54,7 @@ def counted() -> Iterator[Callable[[], int]]:
 
 
 def cold() -> None:
-    for cache in (timetable, recurrence_set, zone, _remembered):
+    for cache in (timetable, with_few_dates, with_many_dates, zone, _remembered):
         cache.cache_clear()
 
 
