@@ -172,6 +172,20 @@ def pointer(path: str) -> str:
     return "#" + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
+_REMEDIES: Final = {
+    "greater_than_equal": "write {ge} or more",
+    "less_than_equal": "write {le} or less",
+    "int_parsing": "write a whole number",
+    "bool_parsing": "write true or false",
+    "string_too_long": "write {max_length} characters at most",
+    "string_too_short": "write {min_length} characters or more",
+    "literal_error": "write one of {expected}",
+    "enum": "write one of {expected}",
+    "missing": "add it",
+}
+"""What to do about a parameter, by what pydantic calls the mistake."""
+
+
 def _of_pydantic(detail: Mapping[str, Any]) -> FieldError:
     """Return a mistake in a path or query parameter."""
     name = ".".join(str(part) for part in detail["loc"][1:])
@@ -179,4 +193,5 @@ def _of_pydantic(detail: Mapping[str, Any]) -> FieldError:
         # Without the value, which may be a token that somebody sent in the wrong place.
         return FieldError(name, None, "unknown parameter", "leave it out", Mistake.UNKNOWN)
     context = detail.get("ctx", {})
-    return FieldError(name, detail["input"], detail["msg"], str(context.get("remedy", "")))
+    remedy = context.get("remedy") or _REMEDIES.get(detail["type"], "").format(**context)
+    return FieldError(name, detail["input"], detail["msg"], str(remedy))

@@ -205,6 +205,22 @@ async def test_a_cursor_of_another_list_is_refused(api: httpx.AsyncClient, pool:
         assert answer.json()["errors"][0]["field"] == "cursor"
 
 
+@pytest.mark.parametrize(
+    ("query", "remedy"),
+    [
+        ("limit=0", "write 1 or more"),
+        ("limit=1000000", "write 500 or less"),
+        ("limit=many", "write a whole number"),
+        ("phase=Sleeping", "write one of 'Pending', "),
+    ],
+)
+async def test_a_wrong_parameter_is_refused_with_what_to_write(api: httpx.AsyncClient, query: str, remedy: str) -> None:
+    answer = await api.get(f"/v1/namespaces/default/runs?{query}")
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["remedy"].startswith(remedy), error
+
+
 async def test_preview_tells_the_next_times(api: httpx.AsyncClient, pool: Pool) -> None:
     at = {"at": "2099-01-01T08:30:00", "timeZone": "Europe/Chisinau"}
     await declare(pool, task("once", LOG, schedules=[at]), task("asleep", LOG, schedules=[at], suspend=True))

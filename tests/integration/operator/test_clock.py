@@ -295,5 +295,3 @@ async def test_who_has_time_lets_the_clock_go_first_but_not_for_ever(
         waiting = asyncio.create_task(clock.at_rest())
         go_on.set()
         await asyncio.wait_for(waiting, 60)
-
-
