@@ -19,7 +19,7 @@ from ordinaut.events.envelope import Event
 from ordinaut.logging import get_logger
 from ordinaut.resources.moment import format_instant
 from ordinaut.states import Trigger
-from ordinaut.store import clock, events, runs, status, turns, work
+from ordinaut.store import clock, events, runs, status
 from ordinaut.store.clock import DueTask
 from ordinaut.store.pool import Connection, Pool
 from ordinaut_operator.rights import NO_CHECKS, Rights
@@ -130,14 +130,10 @@ def _without(verdict: Verdict, known: Collection[tuple[int, datetime]]) -> Verdi
 
 async def _replace(connection: Connection, verdicts: Sequence[Verdict]) -> None:
     replacing = [verdict for verdict in verdicts if verdict.replaces]
-    if not replacing:
-        return
-    # All at once, in the order of their keys: a worker that is settling some of them locks them in that order, too.
-    active = await turns.of(connection, task_ids=[verdict.task.task_id for verdict in replacing])
-    await work.lock_open_runs(connection, active)
-    for verdict in replacing:
-        newest = verdict.runs[-1].run_id
-        await replace_active(connection, task_id=verdict.task.task_id, task=verdict.task.name, newest=newest)
+    if replacing:
+        newest = {verdict.task.task_id: verdict.runs[-1].run_id for verdict in replacing}
+        tasks = {verdict.task.task_id: verdict.task.name for verdict in replacing}
+        await replace_active(connection, newest=newest, tasks=tasks)
 
 
 def _events(verdict: Verdict) -> list[Event]:

@@ -3,6 +3,7 @@ Running a task by hand, cancelling a run and trying one again: what the API and 
 """
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from ordinaut.events.envelope import Event
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.task import TaskSpec
 from ordinaut.states import RunPhase, Trigger, WaitReason
-from ordinaut.store import clock, declared, events, runs, status, turns
+from ordinaut.store import clock, declared, events, runs, status, turns, work
 from ordinaut.store.clock import RunnableTask
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection
@@ -152,7 +153,7 @@ async def _start(connection: Connection, new: NewRun, *, task: RunnableTask, spe
     """Put a run that somebody asked for into the queue."""
     await runs.create(connection, [new], trigger=trigger)
     if spec.concurrency_policy == "Replace":
-        await replace_active(connection, task_id=task.task_id, task=task.name, newest=new.run_id)
+        await replace_active(connection, newest={task.task_id: new.run_id}, tasks={task.task_id: task.name})
     data = {"trigger": trigger, **({"retryOf": str(new.retry_of)} if new.retry_of else {})}
     created = Event("run.created", new.namespace, task.name, run=str(new.run_id), data=data)
     await events.append(connection, [created.compact()])
@@ -165,7 +166,18 @@ async def _start(connection: Connection, new: NewRun, *, task: RunnableTask, spe
         spans.receiver.record([asked])
 
 
-async def replace_active(connection: Connection, *, task_id: int, task: str, newest: UUID) -> None:
-    """End the unfinished runs of a task in favour of its newest one, as part of a transaction."""
-    older = [run_id for run_id in await turns.of(connection, task_ids=[task_id]) if run_id != newest]
-    await cancel_runs(connection, older, tasks={task_id: task}, reason="Replaced", error=f"run {newest} took its place")
+async def replace_active(connection: Connection, *, newest: Mapping[int, UUID], tasks: Mapping[int, str]) -> None:
+    """
+    End the unfinished runs of tasks in favour of the newest one of each, as part of a transaction.
+
+    ``newest`` and ``tasks``, the names, are by the row keys of the tasks.
+    """
+    older: dict[int, list[UUID]] = {}
+    for run_id, task_id in await turns.of(connection, task_ids=list(newest)):
+        if run_id != newest[task_id]:
+            older.setdefault(task_id, []).append(run_id)
+    # All at once, in the order of their keys: a worker that is settling some of them locks them in that order, too.
+    await work.lock_open_runs(connection, list(chain.from_iterable(older.values())))
+    for task_id, replaced in older.items():
+        error = f"run {newest[task_id]} took its place"
+        await cancel_runs(connection, replaced, tasks=tasks, reason="Replaced", error=error)

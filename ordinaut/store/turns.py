@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from psycopg.rows import args_row
+
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
 
@@ -96,10 +98,18 @@ async def give(connection: Connection, *, limit: int) -> int:
     return int(row[0]) if row else 0
 
 
-async def of(connection: Connection, *, task_ids: Sequence[int]) -> list[UUID]:
-    """Return the unfinished runs of tasks that allow only one at a time, with those that wait for their turn."""
-    cursor = await connection.execute(SQL["runs_in_turn"], {"task_ids": list(task_ids)})
-    return [row[0] for row in await cursor.fetchall()]
+class Unfinished(NamedTuple):
+    """A run that has its task's turn or waits for it."""
+
+    run_id: UUID
+    task_id: int
+
+
+async def of(connection: Connection, *, task_ids: Sequence[int]) -> list[Unfinished]:
+    """Return the unfinished runs of tasks that allow only one at a time, with those that wait, by their keys."""
+    cursor = connection.cursor(row_factory=args_row(Unfinished))
+    await cursor.execute(SQL["runs_in_turn"], {"task_ids": list(task_ids)})
+    return await cursor.fetchall()
 
 
 async def forget(connection: Connection, *, run_ids: Sequence[UUID]) -> None:

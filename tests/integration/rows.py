@@ -7,8 +7,8 @@ from ordinaut.states import Origin, Trigger
 from ordinaut.store import clock, declared, runs
 from ordinaut.store.declared import Declared, Key, Resolution
 from ordinaut.store.ids import new_run_id
-from ordinaut.store.pool import Connection
-from ordinaut.store.runs import NewRun
+from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.runs import NewRun, Run
 
 REVISION = b"\x01" * 32
 
@@ -22,6 +22,14 @@ async def make_task(connection: Connection, name: str = "task", *, namespace: st
     await declared.save_revisions(connection, {REVISION: b'{"pipeline": {"steps": []}, "task": {}}'})
     await declared.save_resolutions(connection, [Resolution(task_id, "Resolved", "", REVISION, {})])
     return task_id
+
+
+async def run_of(pool: Pool, run_id: uuid.UUID) -> Run:
+    """Return a run of the default namespace."""
+    async with pool.connection() as connection:
+        run = await runs.get(connection, namespace="default", run_id=run_id)
+    assert run is not None
+    return run
 
 
 async def make_runs(

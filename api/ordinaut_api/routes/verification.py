@@ -63,13 +63,12 @@ async def verify_all(query: Annotated[TasksQuery, Query()], call: Annotated[Call
     after = pages.decode(query.cursor, list_name=list_name, read=str) or ""
     async with call.backend.connection() as connection:
         found = await ledger.tasks_after(connection, after, namespace=call.namespace, limit=query.limit + 1)
-        chosen = found[: query.limit]
-        accounts = await ledger.accounts(connection, [task_id for task_id, _ in chosen], lines=NEWEST + 1)
+        part = pages.page(found, limit=query.limit, list_name=list_name, position=lambda row: row[1])
+        accounts = await ledger.accounts(connection, [task_id for task_id, _ in part.items], lines=NEWEST + 1)
     judged: list[Judged] = []
     for start in range(0, len(accounts), AT_ONCE):
         judged += await compute(_newest, accounts[start : start + AT_ONCE])
-    cursor = pages.encode(list_name, chosen[-1][1]) if len(found) > len(chosen) else None
-    return await pages.answer(pages.Part(judged, cursor), _shown)
+    return await pages.answer(pages.Part(judged, part.next_cursor), _shown)
 
 
 @router.get(

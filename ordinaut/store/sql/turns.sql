@@ -83,9 +83,9 @@ SELECT x.task_id,
 FROM unnest(%(task_ids)b::bigint[]) AS x (task_id);
 
 -- runs_in_turn --
--- The unfinished runs of a task that allows only one, with those that wait for their turn.
-SELECT run_id FROM active_run WHERE task_id = ANY(%(task_ids)b)
-UNION SELECT run_id FROM queued_work WHERE task_id = ANY(%(task_ids)b) ORDER BY run_id;
+-- The unfinished runs of tasks that allow only one, with those that wait for their turn.
+SELECT run_id, task_id FROM active_run WHERE task_id = ANY(%(task_ids)b)
+UNION SELECT run_id, task_id FROM queued_work WHERE task_id = ANY(%(task_ids)b) ORDER BY run_id;
 
 -- forget_waiting --
 -- Runs that ended while they waited for their turn.

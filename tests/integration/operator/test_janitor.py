@@ -18,11 +18,11 @@ from ordinaut.store import clock, events, history, runs, status, work
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.migrate import PARTITION_DAYS_AHEAD, migrations
 from ordinaut.store.pool import Connection, Pool, open_pool
-from ordinaut.store.runs import NewRun, Run
+from ordinaut.store.runs import NewRun
 from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
 from ordinaut_operator import janitor
 from tests.declaring import cancel, declare, pause, run_now, task
-from tests.integration.rows import REVISION, make_runs, make_task
+from tests.integration.rows import REVISION, make_runs, make_task, run_of
 
 TASK_STATES = ("ready", "paused", "not_ready")
 pytestmark = pytest.mark.usefixtures("early_in_a_minute")
@@ -35,13 +35,6 @@ OVER = timedelta(seconds=-1)
 async def lease(pool: Pool, *, limit: int = 10, ttl: timedelta = OVER) -> list[LeasedWork]:
     async with pool.connection() as connection:
         return await work.lease(connection, worker="lost", limit=limit, ttl=ttl)
-
-
-async def run_of(pool: Pool, run_id: UUID) -> Run:
-    async with pool.connection() as connection:
-        run = await runs.get(connection, namespace="default", run_id=run_id)
-    assert run is not None
-    return run
 
 
 async def said(pool: Pool, prefix: str = "run.") -> list[tuple[str, Any]]:

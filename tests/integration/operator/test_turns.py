@@ -16,11 +16,11 @@ from ordinaut.states import Origin, RunPhase, WaitReason
 from ordinaut.store import clock, declared, runs, work
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Pool
-from ordinaut.store.runs import Run
 from ordinaut.store.work import LeasedWork, RunResult, Settlement
 from ordinaut_operator import fire, janitor
 from tests.declaring import cancel, declare, retry, run_now, task
 from tests.integration.operator.test_fire import LOG, MINUTELY, ledger, rewind
+from tests.integration.rows import run_of
 from tests.running import Processes
 
 HOUR = timedelta(hours=1)
@@ -62,13 +62,6 @@ async def carry_out(pool: Pool) -> list[UUID]:
     return order
 
 
-async def get(pool: Pool, run_id: UUID) -> Run:
-    async with pool.connection() as connection:
-        run = await runs.get(connection, namespace="default", run_id=run_id)
-    assert run is not None
-    return run
-
-
 async def live(pool: Pool) -> list[UUID]:
     """Return every unfinished run as often as it is somewhere."""
     async with pool.connection() as connection:
@@ -97,7 +90,7 @@ async def test_runs_wait_for_those_before_them_and_say_so(pool: Pool) -> None:
     (taken,) = await lease(pool)
 
     assert taken.run_id == first
-    assert [((await get(pool, one)).phase, (await get(pool, one)).reason) for one in (second, third)] == [
+    assert [((await run_of(pool, one)).phase, (await run_of(pool, one)).reason) for one in (second, third)] == [
         ("Waiting", WaitReason.TURN)
     ] * 2
     assert await live(pool) == sorted([first, second, third])
@@ -105,7 +98,7 @@ async def test_runs_wait_for_those_before_them_and_say_so(pool: Pool) -> None:
     (taken,) = await lease(pool)
     assert taken.run_id == second
     # What it waited for is over.
-    assert ((await get(pool, second)).phase, (await get(pool, second)).reason) == ("Running", None)
+    assert ((await run_of(pool, second)).phase, (await run_of(pool, second)).reason) == ("Running", None)
     await end(pool, taken, RunPhase.FAILED)
     assert await carry_out(pool) == [third]
     assert await live(pool) == []
@@ -139,7 +132,7 @@ async def test_the_next_has_its_turn_however_the_one_before_ended(pool: Pool) ->
     (taken,) = await lease(pool, ttl=OVER)
     assert taken.run_id == second
     await janitor.reap(pool, max_deliveries=1)  # its worker was lost
-    assert (await get(pool, second)).phase == "Parked"
+    assert (await run_of(pool, second)).phase == "Parked"
     await cancel(pool, namespace="default", run_id=fourth)  # while it waited: nobody's turn
     (taken,) = await lease(pool)
     assert taken.run_id == third
@@ -170,7 +163,7 @@ async def test_a_retry_waits_too(pool: Pool) -> None:
 
     again = await retry(pool, run_id=failed)
 
-    assert (await get(pool, again)).reason == WaitReason.TURN
+    assert (await run_of(pool, again)).reason == WaitReason.TURN
     assert await carry_out(pool) == [other, again]
 
 
@@ -250,7 +243,7 @@ async def test_a_run_that_is_cancelled_while_it_gets_its_turn_waits_nowhere(pool
         await cancelling
 
     assert await live(pool) == []
-    assert (await get(pool, new.run_id)).phase == "Cancelled"
+    assert (await run_of(pool, new.run_id)).phase == "Cancelled"
 
 
 @pytest.mark.usefixtures("early_in_a_minute")
@@ -269,7 +262,7 @@ async def test_replacing_runs_of_many_tasks_and_settling_them_wait_for_each_othe
         await work.lock_open_runs(connection, made["b"])
 
     assert (await firing).fired == 2
-    assert {(await get(pool, one)).reason for one in made["a"] + made["b"]} == {"Replaced"}
+    assert {(await run_of(pool, one)).reason for one in made["a"] + made["b"]} == {"Replaced"}
 
 
 async def test_with_allow_all_that_waited_go_on_and_with_forbid_one_by_one(pool: Pool) -> None:
@@ -297,7 +290,7 @@ async def test_replace_takes_the_place_of_those_that_waited(pool: Pool) -> None:
 
     (newest,) = await ask(pool)
 
-    assert {(await get(pool, one)).reason for one in old} == {"Replaced"}
+    assert {(await run_of(pool, one)).reason for one in old} == {"Replaced"}
     assert await carry_out(pool) == [newest]
 
 
@@ -337,7 +330,7 @@ async def test_deleting_the_task_ends_those_that_wait(pool: Pool) -> None:
 
     await remove(pool, gone, origin=Origin.API)
 
-    assert {(await get(pool, one)).reason for one in made} == {"TaskDeleted"}
+    assert {(await run_of(pool, one)).reason for one in made} == {"TaskDeleted"}
     assert await lease(pool) == []
     assert await live(pool) == []
     assert await janitor.give_turns(pool) == 0
@@ -418,7 +411,7 @@ async def test_jitter_delays_the_start_and_not_the_fire(pool: Pool) -> None:
 
     (fired,) = await ledger(pool, "t")
     assert fired.run_id is not None
-    run = await get(pool, fired.run_id)
+    run = await run_of(pool, fired.run_id)
     assert (run.phase, run.reason, run.scheduled_at) == ("Waiting", WaitReason.JITTER, fired.scheduled_at)
     async with pool.connection() as connection:
         row = await (await connection.execute("SELECT due_at FROM delayed_work")).fetchone()
@@ -444,7 +437,7 @@ async def test_a_queue_runs_by_itself_with_real_processes(processes: Processes, 
     async with asyncio.timeout(60):
         while not await ended():
             await asyncio.sleep(0.05)
-    found = [await get(pool, one) for one in made]
+    found = [await run_of(pool, one) for one in made]
     assert {run.phase for run in found} == {"Succeeded"}
     spans = sorted((run.started_at, run.finished_at) for run in found if run.started_at and run.finished_at)
     assert len(spans) == 20

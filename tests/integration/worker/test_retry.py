@@ -1,17 +1,15 @@
 """Retrying a run: it goes on where the old one failed, with the same revision and params, and the old one stays."""
 
-from uuid import UUID
-
 import pytest
 
 from ordinaut.declaration.apply import remove
 from ordinaut.errors import Conflict, NotFound
 from ordinaut.states import Origin
-from ordinaut.store import declared, events, runs
+from ordinaut.store import declared, events
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Pool
-from ordinaut.store.runs import Run
 from tests.declaring import cancel, declare, pipeline, retry, run_now, task, tool
+from tests.integration.rows import run_of
 from tests.integration.worker.test_runs import finished
 from tests.running import Processes
 from tests.toolserver import Answer, ToolServer
@@ -23,13 +21,6 @@ LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 def worker(processes: Processes) -> None:
     """A running worker."""
     processes.start("worker", poll_seconds=0.2)
-
-
-async def get(pool: Pool, run_id: UUID) -> Run:
-    async with pool.connection() as connection:
-        run = await runs.get(connection, namespace="default", run_id=run_id)
-    assert run is not None
-    return run
 
 
 @pytest.mark.usefixtures("worker")
@@ -62,7 +53,7 @@ async def test_a_retry_goes_on_at_the_step_that_failed(pool: Pool, toolserver: T
     assert [step.phase for step in all_steps] == ["Succeeded", "Skipped", "Succeeded", "Succeeded"]
     assert all_steps[:2] == failed_steps[:2]
     assert [effect.tool for effect in toolserver.effects].count("first") == 1
-    assert await get(pool, first) == failed
+    assert await run_of(pool, first) == failed
 
 
 @pytest.mark.usefixtures("worker")
@@ -106,7 +97,7 @@ async def told(pool: Pool) -> list[dict[str, object]]:
 async def test_a_run_of_another_namespace_does_not_exist(pool: Pool) -> None:
     await declare(pool, task("t", LOG))
     run_id = await run_now(pool, namespace="default", name="t")
-    unknown = new_run_id((await get(pool, run_id)).created_at)
+    unknown = new_run_id((await run_of(pool, run_id)).created_at)
     with pytest.raises(NotFound, match=f"there is no run {run_id} in namespace other"):
         await retry(pool, run_id=run_id, namespace="other")
     with pytest.raises(NotFound, match=f"there is no run {unknown} in namespace default"):
@@ -149,4 +140,4 @@ async def test_replacing_ends_the_run_that_is_active(pool: Pool) -> None:
 
     await retry(pool, run_id=run_id)
 
-    assert (await get(pool, other)).reason == "Replaced"
+    assert (await run_of(pool, other)).reason == "Replaced"
