@@ -1,26 +1,25 @@
 """
-The queue: leasing, heartbeat, settling, delaying and taking back.
+The queue: leasing, heartbeat, giving back and taking back.
 
-Workers lease batches and settle them, the janitor takes back what leases lost. The key of a lease row is the fencing
-token: :func:`settle` and :func:`take_expired` both need the row, so exactly one of them gets it. The protocol is
-drawn in ``docs/architecture.md``.
+Workers lease batches and commit their results by :mod:`ordinaut.store.settle`, the janitor takes back what leases lost.
+The key of a lease row is the fencing token: ``settle`` and :func:`take_expired` both need the row, so exactly one of
+them gets it. The protocol is drawn in ``docs/architecture.md``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from time import monotonic
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import args_row, class_row
 
-from ordinaut.states import RunPhase, StepPhase
-from ordinaut.store import events, status, turns
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
 
 Json = Any
+
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,14 @@ class Item:
     attempt: int
     run_id: UUID
     started_at: datetime | None
+
+
+class Flow(NamedTuple):
+    """Work of one urgency and one lane, the hash of a namespace, in a queue: first come, first served."""
+
+    queue: int
+    urgency: int
+    lane: int
 
 
 class LeasedWork(NamedTuple):
@@ -62,6 +69,17 @@ class LeasedWork(NamedTuple):
     created_at: datetime
     params: Json
     run: str
+    lane: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its run had not ended when it was leased; the queue forgets others, and they need nothing."""
+        return self.namespace is not None
+
+    @property
+    def flow(self) -> Flow:
+        """What it was taken from."""
+        return Flow(self.queue, self.urgency, self.lane)
 
     @property
     def item(self) -> Item:
@@ -85,117 +103,94 @@ class ExpiredItem(Item):
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in the queue's order: lease what lies behind it. A hint only, never needed for correctness."""
+class Head(NamedTuple):
+    """At most ``limit`` runs from the beginning of a queue, the most urgent first."""
 
-    urgency: int = -1
-    due_at: datetime | None = None
-    id: int = 0
+    queue: int
+    limit: int
 
 
-START = Position()
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class Share(NamedTuple):
     """
-    A step's result.
+    At most ``limit`` runs of a flow, of those that lie behind a place in it.
 
-    ``started`` and ``finished`` are readings of ``time.monotonic()``; they are stored as the database's time at the
-    commit less the time since, as only the database's clock counts. ``output`` is JSON.
+    The place is a hint that spares reading what is gone already; ``after_due`` None is the beginning.
     """
 
-    seq: int
-    step_id: str
-    phase: StepPhase
-    attempt: int
-    started: float
-    finished: float
-    index: int = 0
-    output: bytes | None = None
-    error: str | None = None
-    tool_digest: bytes | None = None
+    flow: Flow
+    limit: int
+    after_due: datetime | None = None
+    after_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What becomes of a run: a final phase, or Waiting with the ``delay`` until its next delivery."""
+class Gap(NamedTuple):
+    """Lanes of an urgency between two that are known, both left out."""
 
-    phase: RunPhase
-    output: bytes | None = None
-    reason: str | None = None
-    error: str | None = None
-    delay: timedelta | None = None
+    queue: int
+    urgency: int
+    after_lane: int
+    before_lane: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """
-    What one leased run commits at once.
-
-    ``run`` None leaves the run under its lease (a step's result before the next step). ``release`` gives the run back
-    to the queue unfinished and without counting this delivery, or lets it go if somebody else has ended it.
-    """
-
-    work: LeasedWork
-    steps: Sequence[StepResult] = ()
-    run: RunResult | None = None
-    release: bool = False
-    events: Sequence[Json] = ()
-
-    @property
-    def leaves_lease(self) -> bool:
-        """Whether the item is no longer under the lease afterwards."""
-        return self.run is not None or self.release
-
-
-async def lease(
-    connection: Connection, *, worker: str, limit: int, ttl: timedelta, queue: int = 0, after: Position = START
+async def take(
+    connection: Connection,
+    *,
+    worker: str,
+    limit: int,
+    ttl: timedelta,
+    heads: Sequence[Head] = (),
+    shares: Sequence[Share] = (),
 ) -> list[LeasedWork]:
-    """Lease up to ``limit`` claimable runs, most urgent first; fewer when there are no more."""
+    """
+    Lease what ``heads`` and ``shares`` ask for, at most ``limit`` runs in all, first the heads.
+
+    What is returned without namespace was in the queue, but its run has ended: it is gone now.
+    """
     cursor = connection.cursor(row_factory=args_row(LeasedWork))
-    where = {"queue": queue, "after_urgency": after.urgency, "after_due": after.due_at or "-infinity"}
+    await cursor.execute(
+        SQL["lease_work"],
+        {
+            "worker": worker,
+            "ttl": ttl,
+            "limit": limit,
+            "head_queues": [head.queue for head in heads],
+            "head_limits": [head.limit for head in heads],
+            "queues": [share.flow.queue for share in shares],
+            "urgencies": [share.flow.urgency for share in shares],
+            "lanes": [share.flow.lane for share in shares],
+            "after_due": [share.after_due or _BEGINNING for share in shares],
+            "after_ids": [share.after_id for share in shares],
+            "limits": [share.limit for share in shares],
+        },
+    )
+    return await cursor.fetchall()
+
+
+async def lease(connection: Connection, *, worker: str, limit: int, ttl: timedelta, queue: int = 0) -> list[LeasedWork]:
+    """Lease up to ``limit`` claimable runs of a queue, most urgent first; fewer when there are no more."""
     leased: list[LeasedWork] = []
     reached_end = False
     while len(leased) < limit and not reached_end:
         wanted = limit - len(leased)
-        given = {"after_id": after.id, "limit": wanted, "worker": worker, "ttl": ttl}
-        taken = await (await cursor.execute(SQL["lease_work"], where | given)).fetchall()
-        leased += [one for one in taken if one.namespace is not None]
+        taken = await take(connection, worker=worker, limit=wanted, ttl=ttl, heads=[Head(queue, wanted)])
+        leased += [one for one in taken if one.is_open]
         reached_end = len(taken) < wanted
     return leased
 
 
-async def settle(connection: Connection, settlements: Sequence[Settlement], *, done: Sequence[int]) -> list[Settlement]:
-    """
-    Commit results in one transaction and return those that were committed.
-
-    Left out are settlements whose lease is lost or whose run somebody else has ended: their work must be dropped.
-
-    Args:
-        connection: an idle connection.
-        settlements: at most one per run.
-        done: those of the leases that hold nothing any more once these settlements are in.
-    """
-    async with connection.transaction():
-        held = await _lock_leases(connection, settlements)
-        unended = await lock_open_runs(connection, [one.work.run_id for one in held])
-        valid = [one for one in held if one.work.run_id in unended]
-        if held:
-            async with connection.pipeline():
-                await _write_results(connection, valid)
-                await _leave_leases(connection, held, done=done)
-                await events.append(connection, [event for one in valid for event in one.events])
-                await status.notify(connection, [one.work.task_id for one in valid if one.leaves_lease])
-    return valid
-
-
-async def _lock_leases(connection: Connection, settlements: Sequence[Settlement]) -> list[Settlement]:
-    """Fence: return the settlements whose item is still under its lease."""
-    cursor = await connection.execute(SQL["fence"], {"leases": sorted({one.work.lease_id for one in settlements})})
-    held = {(lease_id, item) for lease_id, items in await cursor.fetchall() for item in items}
-    return [one for one in settlements if (one.work.lease_id, one.work.id) in held]
+async def flows(connection: Connection, gaps: Sequence[Gap], *, limit: int) -> dict[Flow, timedelta]:
+    """Return at most ``limit`` flows within gaps, and for how long the oldest work of each has been due."""
+    cursor = await connection.execute(
+        SQL["flows_between"],
+        {
+            "queues": [gap.queue for gap in gaps],
+            "urgencies": [gap.urgency for gap in gaps],
+            "after_lanes": [gap.after_lane for gap in gaps],
+            "before_lanes": [gap.before_lane for gap in gaps],
+            "limit": limit,
+        },
+    )
+    return {Flow(*row[:3]): row[3] for row in await cursor.fetchall()}
 
 
 async def lock_open_runs(connection: Connection, run_ids: Sequence[UUID]) -> set[UUID]:
@@ -204,43 +199,11 @@ async def lock_open_runs(connection: Connection, run_ids: Sequence[UUID]) -> set
     return {row[0] for row in await cursor.fetchall()}
 
 
-async def _write_results(connection: Connection, settlements: Sequence[Settlement]) -> None:
-    steps = [(one.work.run_id, step) for one in settlements for step in one.steps]
-    if steps:
-        await connection.execute(SQL["settle_steps"], _step_arrays(steps))
-    runs = [(one.work, one.run) for one in settlements if one.run is not None]
-    if runs:
-        await connection.execute(SQL["settle_runs"], _run_arrays(runs))
-        ended = [work.run_id for work, run in runs if run.phase is not RunPhase.WAITING]
-        if ended:
-            await turns.pass_on(connection, ended=ended)
-    waits = [(work.item, run.delay or timedelta(0)) for work, run in runs if run.phase is RunPhase.WAITING]
-    if waits:
-        await connection.execute(
-            SQL["delay_work"],
-            _item_arrays([item for item, _ in waits]) | {"delays": [delay for _, delay in waits]},
-        )
-        await connection.execute(SQL["notify_clock"])
-    released = [one.work.item for one in settlements if one.release]
-    if released:
-        await requeue(connection, released)
-
-
-async def _leave_leases(connection: Connection, settlements: Sequence[Settlement], *, done: Sequence[int]) -> None:
-    if done:
-        await connection.execute(SQL["drop_leases"], {"leases": list(done)})
-    leaving = [one.work for one in settlements if one.leaves_lease and one.work.lease_id not in done]
-    if leaving:
-        await connection.execute(
-            SQL["shrink_leases"],
-            {"leases": sorted({work.lease_id for work in leaving}), "items": [work.id for work in leaving]},
-        )
-
-
 async def requeue(connection: Connection, items: Sequence[Item]) -> None:
     """Give work back to the queue, in its old place; part of the caller's transaction."""
-    await connection.execute(SQL["requeue_work"], _item_arrays(items) | {"due": [item.due_at for item in items]})
-    await connection.execute(SQL["notify_work"])
+    places = item_arrays(items)
+    await connection.execute(SQL["requeue_work"], places | {"due": [item.due_at for item in items]})
+    await connection.execute(SQL["notify_work"], {"queues": places["queues"]})
 
 
 async def heartbeat(connection: Connection, *, worker: str, leases: Sequence[int], ttl: timedelta) -> set[int]:
@@ -268,12 +231,24 @@ async def take_expired(connection: Connection, *, limit: int = 100) -> list[Expi
     return await cursor.fetchall()
 
 
-def redelivered(item: ExpiredItem) -> Item:
-    """Return the next delivery of a run whose worker was lost."""
-    return replace(
-        Item(item.id, item.queue, item.urgency, item.due_at, item.attempt, item.run_id, item.started_at),
-        attempt=item.attempt + 1,
-    )
+def ward(queue: int) -> int:
+    """
+    Return the number of a queue's ward: where runs wait of which a worker has one at a time.
+
+    What may be the death of its worker waits there, so that it does not take all others like it along each time.
+    """
+    return queue if queue < 0 else -1 - queue
+
+
+def plain(queue: int) -> int:
+    """Return the number of the queue that this is, or that this is the ward of."""
+    return -1 - queue if queue < 0 else queue
+
+
+def redelivered(item: ExpiredItem, *, alone: bool = False) -> Item:
+    """Return the next delivery of a run whose worker was lost; ``alone``: it waits in the ward."""
+    queue = ward(item.queue) if alone else item.queue
+    return Item(item.id, queue, item.urgency, item.due_at, item.attempt + 1, item.run_id, item.started_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,36 +275,8 @@ async def vacuum(connection: Connection) -> None:
         await connection.execute(SQL[statement])
 
 
-def _step_arrays(steps: Sequence[tuple[UUID, StepResult]]) -> dict[str, list[Any]]:
-    now = monotonic()
-    return {
-        "run_ids": [run_id for run_id, _ in steps],
-        "seqs": [step.seq for _, step in steps],
-        "idxs": [step.index for _, step in steps],
-        "step_ids": [step.step_id for _, step in steps],
-        "phases": [step.phase.value for _, step in steps],
-        "attempts": [step.attempt for _, step in steps],
-        "started_ago": [int((now - step.started) * 1_000_000) for _, step in steps],
-        "finished_ago": [int((now - step.finished) * 1_000_000) for _, step in steps],
-        "outputs": [_text(step.output) for _, step in steps],
-        "errors": [step.error for _, step in steps],
-        "tool_digests": [step.tool_digest for _, step in steps],
-    }
-
-
-def _run_arrays(runs: Sequence[tuple[LeasedWork, RunResult]]) -> dict[str, list[Any]]:
-    return {
-        "run_ids": [work.run_id for work, _ in runs],
-        "phases": [run.phase.value for _, run in runs],
-        "attempts": [work.attempt for work, _ in runs],
-        "started": [work.started_at or work.leased_at for work, _ in runs],
-        "outputs": [_text(run.output) for _, run in runs],
-        "reasons": [run.reason for _, run in runs],
-        "errors": [run.error for _, run in runs],
-    }
-
-
-def _item_arrays(items: Sequence[Item]) -> dict[str, list[Any]]:
+def item_arrays(items: Sequence[Item]) -> dict[str, list[Any]]:
+    """Return deliveries as the columns of a statement."""
     return {
         "queues": [item.queue for item in items],
         "urgencies": [item.urgency for item in items],
@@ -337,7 +284,3 @@ def _item_arrays(items: Sequence[Item]) -> dict[str, list[Any]]:
         "run_ids": [item.run_id for item in items],
         "started": [item.started_at for item in items],
     }
-
-
-def _text(json: bytes | None) -> str | None:
-    return None if json is None else json.decode()

@@ -13,7 +13,7 @@ import pytest
 from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store import work
 from ordinaut.store.pool import Pool
-from ordinaut.store.work import RunResult, Settlement, StepResult
+from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
 from tests.declaring import declare, task
 from tests.integration.serving import RUNS, TASKS, listening, problem, serving
 
@@ -59,7 +59,7 @@ class Worker:
     async def settle(self, *steps: StepResult, run: RunResult | None = None) -> bool:
         async with self._pool.connection() as connection:
             done = [self._leased.lease_id] if run else []
-            return bool(await work.settle(connection, [Settlement(self._leased, steps=steps, run=run)], done=done))
+            return bool(await settle(connection, [Settlement(self._leased, steps=steps, run=run)], done=done))
 
 
 async def read(stream: httpx.Response) -> AsyncIterator[Event]:

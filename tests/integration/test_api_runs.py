@@ -13,7 +13,7 @@ from ordinaut import shapes
 from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store import work
 from ordinaut.store.pool import Pool
-from ordinaut.store.work import RunResult, Settlement, StepResult
+from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
 from tests.declaring import declare, pipeline, task
 from tests.integration.serving import RUNS, TASKS, serving
 
@@ -42,12 +42,12 @@ async def make_run(api: httpx.AsyncClient, name: str = "briefing") -> dict[str, 
     return dict(answer.json())
 
 
-async def settle(pool: Pool, *steps: StepResult, run: RunResult | None = None) -> None:
+async def commit(pool: Pool, *steps: StepResult, run: RunResult | None = None) -> None:
     """Lease the next run as a worker does and commit results of it."""
     async with pool.connection() as connection:
         (leased,) = await work.lease(connection, worker="w", limit=1, ttl=timedelta(minutes=1))
         done = [leased.lease_id] if run else []
-        assert await work.settle(connection, [Settlement(leased, steps=steps, run=run)], done=done)
+        assert await settle(connection, [Settlement(leased, steps=steps, run=run)], done=done)
 
 
 def result(seq: int, step_id: str, phase: StepPhase = StepPhase.SUCCEEDED, *, attempt: int = 1) -> StepResult:
@@ -112,7 +112,7 @@ async def test_a_task_that_is_not_ready_or_busy_does_not_run(api: httpx.AsyncCli
 async def test_steps_under_way_and_to_come_are_told_from_the_plan(api: httpx.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
-    await settle(pool, result(0, "fetch"))
+    await commit(pool, result(0, "fetch"))
     found = (await api.get(f"{RUNS}/{run}")).json()["status"]
     assert (found["phase"], found["worker"]) == ("Running", "w")
     assert [(step["id"], step["phase"], step["attempt"]) for step in found["steps"]] == [
@@ -126,7 +126,7 @@ async def test_a_run_that_waits_for_a_retry_says_so(api: httpx.AsyncClient, pool
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
     waiting = RunResult(RunPhase.WAITING, delay=timedelta(hours=1))
-    await settle(pool, result(0, "fetch", StepPhase.WAITING), run=waiting)
+    await commit(pool, result(0, "fetch", StepPhase.WAITING), run=waiting)
     found = (await api.get(f"{RUNS}/{run}")).json()["status"]
     assert found["phase"] == "Waiting"
     assert [(step["id"], step["phase"], step.get("error")) for step in found["steps"]] == [
@@ -138,7 +138,7 @@ async def test_a_run_that_waits_for_a_retry_says_so(api: httpx.AsyncClient, pool
 async def test_a_final_run_shows_only_what_happened(api: httpx.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
-    await settle(
+    await commit(
         pool,
         result(0, "fetch", StepPhase.FAILED),
         run=RunResult(RunPhase.FAILED, reason="StepFailed", error="step fetch: HTTP 503"),
@@ -200,7 +200,7 @@ async def test_waiting_answers_as_soon_as_the_run_is_over(api: httpx.AsyncClient
     still = (await api.get(f"{RUNS}/{run}/wait", params={"timeout": "0.1"})).json()
     assert still["status"]["phase"] == "Pending"
     assert not waiting.done()
-    await settle(pool, result(0, "fetch"), result(1, "send"), run=RunResult(RunPhase.SUCCEEDED, output=b'"done"'))
+    await commit(pool, result(0, "fetch"), result(1, "send"), run=RunResult(RunPhase.SUCCEEDED, output=b'"done"'))
     async with asyncio.timeout(30):
         over = (await waiting).json()
     assert (over["status"]["phase"], over["status"]["output"]) == ("Succeeded", "done")

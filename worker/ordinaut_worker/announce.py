@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ordinaut.events.envelope import Event
-from ordinaut.store.work import LeasedWork, RunResult, StepResult
+from ordinaut.store.settle import RunResult, StepResult
+from ordinaut.store.work import LeasedWork
 
 
 def events(work: LeasedWork, *, steps: Sequence[StepResult], run: RunResult | None) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ from ordinaut.errors import Invalid, LeaseLost, OrdinautError
 from ordinaut.states import RunPhase, StepPhase, Trigger, WaitReason
 from ordinaut.store import runs
 from ordinaut.store.pool import Pool
-from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
+from ordinaut.store.settle import RunResult, Settlement, StepResult
+from ordinaut.store.work import LeasedWork
 from ordinaut_worker import announce, patience
 from ordinaut_worker.attempt import Limits, Outcome, Toolbox, attempt
 from ordinaut_worker.output import encode

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from ordinaut.store.work import LeasedWork, Settlement
+from ordinaut.store.settle import Settlement
+from ordinaut.store.work import LeasedWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ leasing, lets tasks finish within the grace, and gives back the rest.
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
@@ -21,9 +21,11 @@ from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.states import RunPhase
 from ordinaut.store import work as queue
-from ordinaut.store.pool import Pool
-from ordinaut.store.work import START, LeasedWork, Position, RunResult, Settlement
+from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.settle import RunResult, Settlement
+from ordinaut.store.work import Head, LeasedWork, plain, ward
 from ordinaut_worker import announce
+from ordinaut_worker.backlog import Backlog
 from ordinaut_worker.holding import Holding
 from ordinaut_worker.settle import Settler
 
@@ -32,6 +34,12 @@ RELEASE_TIME = 5.0
 
 MAX_BATCH = 500
 """Runs leased at once at most, however many slots are free."""
+
+LOOK_AROUND = 0.25
+"""Seconds between looks for work of others while there is a backlog."""
+
+MAX_FLOWS = 500
+"""Flows taken in at a look; a look after that finds more."""
 
 log = get_logger(__name__)
 
@@ -44,6 +52,7 @@ class WorkLoop:
         pool: Pool,
         *,
         worker: str,
+        queues: Callable[[], Sequence[int]],
         slots: int,
         lease: timedelta,
         poll: timedelta,
@@ -54,6 +63,7 @@ class WorkLoop:
     ) -> None:
         self._pool = pool
         self._worker = worker
+        self._queues = queues
         self._slots = slots
         self._lease = lease
         self._poll = poll
@@ -64,14 +74,15 @@ class WorkLoop:
         self._draining = False
         self._left = asyncio.Event()
         self._wake = asyncio.Event()
-        self._position = START
+        self._backlog = Backlog()
+        self._looked = -LOOK_AROUND
         metrics.SLOTS.set(slots)
         metrics.SLOTS_BUSY.set_function(lambda: len(holding))
 
-    def wake(self) -> None:
-        """Look at the queue now, from its start: something may have come."""
-        self._position = START
-        self._wake.set()
+    def wake(self, queue: int) -> None:
+        """Look at the queues now: something may have come to this one."""
+        if plain(queue) in self._queues():
+            self._wake.set()
 
     async def run(self) -> None:
         """Lease and start runs until :meth:`drain` is called or the task is cancelled."""
@@ -111,23 +122,53 @@ class WorkLoop:
         wanted = min(self._free, MAX_BATCH)
         try:
             async with self._pool.connection() as connection:
-                leased = await queue.lease(
-                    connection, worker=self._worker, limit=wanted, ttl=self._lease, after=self._position
-                )
-                if not leased:
+                taken, more = await (self._next if self._backlog else self._first)(connection, wanted)
+                if not taken and not more:
                     # The operator does this to the second; without one, retries still come back.
                     await queue.release_delayed(connection)
         except psycopg.Error as error:
             self._readiness.missing("database", why=str(error).strip() or type(error).__name__)
             return False
         self._readiness.met("database")
+        leased = [one for one in taken if one.is_open]
         if spans.receiver is not None and leased:
             spans.receiver.synchronize(leased[0].leased_at)
         for one in leased:
             self._start(one)
-        full = len(leased) == wanted
-        self._position = Position(leased[-1].urgency, leased[-1].due_at, leased[-1].id) if full else START
-        return full
+        return more
+
+    async def _first(self, connection: Connection, wanted: int) -> tuple[list[LeasedWork], bool]:
+        """Lease what is there, the most urgent first. If there is more than that, there is a backlog."""
+        heads = [*self._wards(), *(Head(number, wanted) for number in self._queues())]
+        taken = await self._take(connection, limit=wanted, heads=heads)
+        full = len(taken) == wanted
+        if full:
+            self._backlog.begin([one for one in taken if one.queue >= 0], now=monotonic())
+        return taken, full
+
+    async def _next(self, connection: Connection, wanted: int) -> tuple[list[LeasedWork], bool]:
+        """Lease from a backlog, each flow its share."""
+        now = monotonic()
+        heads: list[Head] = []
+        if now - self._looked >= LOOK_AROUND:
+            self._looked = now
+            gaps = self._backlog.gaps(self._queues())
+            self._backlog.found(await queue.flows(connection, gaps, limit=MAX_FLOWS), now=now)
+            heads = self._wards()
+        shares = self._backlog.shares(wanted - len(heads), now=now)
+        taken = await self._take(connection, limit=wanted, heads=heads, shares=shares)
+        self._backlog.leased(shares, [one for one in taken if one.queue >= 0], now=monotonic())
+        # At its end the queues are looked at from their heads once more.
+        return taken, True
+
+    def _wards(self) -> list[Head]:
+        """Return the wards to look into: of each this worker has one run at a time."""
+        busy = {work.queue for work, _ in self._holding.tasks()}
+        free = [ward(number) for number in self._queues() if ward(number) not in busy]
+        return [Head(number, 1) for number in free[: self._free]]
+
+    async def _take(self, connection: Connection, **wanted: Any) -> list[LeasedWork]:
+        return await queue.take(connection, worker=self._worker, ttl=self._lease, **wanted)
 
     def _start(self, leased: LeasedWork) -> None:
         metrics.PICKUP_LAG.observe(max(0.0, (leased.leased_at - leased.due_at).total_seconds()))
@@ -162,8 +203,6 @@ class WorkLoop:
     async def _pause(self) -> None:
         """Wait for a reason to look again, at most the poll interval, give or take a fifth."""
         seconds = self._poll.total_seconds() * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
-        except TimeoutError:
-            self._position = START

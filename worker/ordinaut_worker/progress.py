@@ -14,7 +14,8 @@ from ordinaut.engine.cursor import Committed, Execute, Move
 from ordinaut.engine.plan import Plan
 from ordinaut.resources.moment import format_instant
 from ordinaut.states import StepPhase
-from ordinaut.store.work import LeasedWork, StepResult
+from ordinaut.store.settle import StepResult
+from ordinaut.store.work import LeasedWork
 from ordinaut_worker.attempt import Outcome
 
 

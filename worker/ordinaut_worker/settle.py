@@ -16,9 +16,8 @@ import psycopg
 from ordinaut import metrics, spans
 from ordinaut.logging import get_logger
 from ordinaut.states import RunPhase
-from ordinaut.store import work
 from ordinaut.store.pool import Pool
-from ordinaut.store.work import RunResult, Settlement
+from ordinaut.store.settle import RunResult, Settlement, settle
 from ordinaut_worker import announce
 from ordinaut_worker.holding import Holding
 
@@ -89,7 +88,7 @@ class Settler:
 
     async def _transaction(self, batch: Sequence[Settlement]) -> set[object]:
         async with self._pool.connection() as connection:
-            valid = await work.settle(connection, batch, done=self._holding.emptied_by(batch))
+            valid = await settle(connection, batch, done=self._holding.emptied_by(batch))
         self._holding.left(batch)
         if dropped := len(batch) - len(valid):
             metrics.FENCED_WRITES.inc(dropped)

@@ -1,16 +1,27 @@
 -- lease_work --
--- Take claimable work into a new lease, whose key is the fencing token. Work whose run has ended is dropped on the way;
--- it is returned without namespace, so that the caller knows whether it has reached the end of the queue.
+-- Take claimable work into a new lease, whose key is the fencing token: from the heads of queues in their order, and from flows behind
+-- a place in each. Work whose run has ended is dropped on the way; it is returned without namespace, so that the caller knows
+-- whether it has reached the end.
 WITH picked AS (
     DELETE FROM due_work WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM due_work
-        WHERE queue = %(queue)s AND (urgency, due_at, id) > (%(after_urgency)s::smallint, %(after_due)s::timestamptz, %(after_id)s::bigint)
-        ORDER BY queue, urgency, due_at, id
-        LIMIT %(limit)s
-        FOR UPDATE SKIP LOCKED
-    )) RETURNING id, queue, urgency, due_at, attempt, run_id, started_at
+        SELECT place FROM (
+            SELECT first.place FROM unnest(%(head_queues)b::smallint[], %(head_limits)b::int[]) AS head (queue, most) CROSS JOIN LATERAL (
+                SELECT d.ctid AS place FROM due_work d WHERE d.queue = head.queue
+                ORDER BY d.queue, d.urgency, d.lane, d.due_at, d.id LIMIT head.most FOR UPDATE SKIP LOCKED
+            ) first
+            UNION ALL
+            SELECT next.place
+            FROM unnest(%(queues)b::smallint[], %(urgencies)b::smallint[], %(lanes)b::int[], %(after_due)b::timestamptz[],
+                        %(after_ids)b::bigint[], %(limits)b::int[]) AS flow (queue, urgency, lane, after_due, after_id, most)
+            CROSS JOIN LATERAL (
+                SELECT d.ctid AS place FROM due_work d
+                WHERE d.queue = flow.queue AND d.urgency = flow.urgency AND d.lane = flow.lane AND (d.due_at, d.id) > (flow.after_due, flow.after_id)
+                ORDER BY d.due_at, d.id LIMIT flow.most FOR UPDATE SKIP LOCKED
+            ) next
+        ) AS places LIMIT %(limit)s
+    )) RETURNING id, queue, urgency, due_at, attempt, run_id, started_at, lane
 ), held AS (
-    SELECT p.id, p.queue, p.urgency, p.due_at, p.attempt, p.run_id, p.started_at,
+    SELECT p.id, p.queue, p.urgency, p.due_at, p.attempt, p.run_id, p.started_at, p.lane,
            r.namespace, r.task_id, r.revision, r.trigger, r.scheduled_at, r.created_at, r.params
     FROM picked p LEFT JOIN run r ON r.run_id = p.run_id AND r.finished_at IS NULL
 ), lease AS (
@@ -22,9 +33,30 @@ WITH picked AS (
 )
 SELECT lease.lease_id, lease.leased_at, held.id, held.queue, held.urgency, held.due_at, held.attempt, held.run_id,
        held.started_at, held.namespace, held.task_id, t.name AS task, held.revision, held.trigger, held.scheduled_at,
-       held.created_at, held.params, held.run_id::text AS run
+       held.created_at, held.params, held.run_id::text AS run, held.lane
 FROM held LEFT JOIN lease ON true LEFT JOIN task t USING (task_id)
 ORDER BY held.urgency, held.due_at, held.id;
+
+-- flows_between --
+-- Flows (work of one urgency and lane) with the oldest work of each and the time, found by jumping from one to the next in the index
+-- within gaps between flows that are known already: those are not read, as their beginning may be full of what is gone.
+WITH RECURSIVE gap AS (
+    SELECT * FROM unnest(%(queues)b::smallint[], %(urgencies)b::smallint[], %(after_lanes)b::bigint[], %(before_lanes)b::bigint[])
+        AS g (queue, urgency, after_lane, before_lane)
+), flow AS (
+    SELECT gap.queue, gap.urgency, gap.before_lane, first.lane, first.due_at FROM gap CROSS JOIN LATERAL (
+        SELECT d.lane, d.due_at FROM due_work d
+        WHERE d.queue = gap.queue AND d.urgency = gap.urgency AND d.lane > gap.after_lane AND d.lane < gap.before_lane
+        ORDER BY d.lane, d.due_at, d.id LIMIT 1
+    ) first
+    UNION ALL
+    SELECT flow.queue, flow.urgency, flow.before_lane, next.lane, next.due_at FROM flow CROSS JOIN LATERAL (
+        SELECT d.lane, d.due_at FROM due_work d
+        WHERE d.queue = flow.queue AND d.urgency = flow.urgency AND d.lane > flow.lane AND d.lane < flow.before_lane
+        ORDER BY d.lane, d.due_at, d.id LIMIT 1
+    ) next
+)
+SELECT queue, urgency, lane, now() - due_at FROM flow LIMIT %(limit)s;
 
 -- heartbeat --
 -- Prolong leases; one that is not returned is lost.
@@ -36,51 +68,6 @@ RETURNING lease_id;
 -- Which of the runs that a worker holds have been ended by somebody else.
 SELECT r.run_id FROM unnest(%(run_ids)b::uuid[]) AS x (run_id) JOIN run r USING (run_id) WHERE r.finished_at IS NOT NULL;
 
--- fence --
--- Lock the leases of a settle and return what they hold; the results of an item that is not returned must be dropped.
-SELECT lease_id, ARRAY(SELECT item.id FROM unnest(items) item) FROM work_lease WHERE lease_id = ANY(%(leases)b)
-ORDER BY lease_id FOR UPDATE;
-
--- lock_open_runs --
--- Lock the runs of a settle; one that is not returned has been ended by somebody else. Pass the keys sorted.
-SELECT r.run_id FROM unnest(%(run_ids)b::uuid[]) AS x (run_id)
-CROSS JOIN LATERAL (SELECT run_id FROM run WHERE run.run_id = x.run_id AND finished_at IS NULL FOR NO KEY UPDATE) r;
-
--- settle_steps --
--- Commit step results. A step that waits for a retry is overwritten by its next result, a final one never.
-INSERT INTO step AS s (run_id, seq, idx, step_id, phase, attempt, started_at, finished_at, output, error, tool_digest)
-SELECT x.run_id, x.seq, x.idx, x.step_id, x.phase, x.attempt,
-       now() - x.started_ago * interval '1 microsecond',
-       CASE WHEN x.phase <> 'Waiting' THEN now() - x.finished_ago * interval '1 microsecond' END,
-       x.output::jsonb, x.error, x.tool_digest
-FROM unnest(%(run_ids)b::uuid[], %(seqs)b::smallint[], %(idxs)b::int[], %(step_ids)b::text[], %(phases)b::text[],
-            %(attempts)b::smallint[], %(started_ago)b::bigint[], %(finished_ago)b::bigint[], %(outputs)b::text[],
-            %(errors)b::text[], %(tool_digests)b::bytea[])
-     AS x (run_id, seq, idx, step_id, phase, attempt, started_ago, finished_ago, output, error, tool_digest)
-ON CONFLICT (run_id, seq, idx) DO UPDATE SET
-    phase = excluded.phase, attempt = excluded.attempt, started_at = excluded.started_at, finished_at = excluded.finished_at,
-    output = excluded.output, error = excluded.error, tool_digest = excluded.tool_digest
-WHERE s.finished_at IS NULL;
-
--- settle_runs --
--- Give runs their phase: final, or Waiting. The caller holds their locks.
-UPDATE run r SET phase = x.phase, attempt = x.attempt, output = x.output::jsonb, reason = x.reason, error = x.error,
-       started_at = coalesce(r.started_at, x.started_at),
-       finished_at = CASE WHEN x.phase <> 'Waiting' THEN now() END
-FROM unnest(%(run_ids)b::uuid[], %(phases)b::text[], %(attempts)b::smallint[], %(started)b::timestamptz[], %(outputs)b::text[],
-            %(reasons)b::text[], %(errors)b::text[])
-     AS x (run_id, phase, attempt, started_at, output, reason, error)
-WHERE r.run_id = x.run_id;
-
--- drop_leases --
--- Leases with nothing left under way.
-DELETE FROM work_lease WHERE lease_id = ANY(%(leases)b);
-
--- shrink_leases --
--- Take settled items out of leases that still hold others, so that the reaper never brings them back.
-UPDATE work_lease SET items = ARRAY(SELECT item FROM unnest(items) item WHERE item.id <> ALL(%(items)b))
-WHERE lease_id = ANY(%(leases)b);
-
 -- delay_work --
 -- Runs that wait, until their time comes.
 INSERT INTO delayed_work (queue, urgency, due_at, attempt, run_id, started_at)
@@ -90,9 +77,10 @@ FROM unnest(%(queues)b::smallint[], %(urgencies)b::smallint[], %(delays)b::inter
 
 -- requeue_work --
 -- Give work back: released by a worker that drains, or brought back by the reaper.
-INSERT INTO due_work (queue, urgency, due_at, attempt, run_id, started_at)
-SELECT * FROM unnest(%(queues)b::smallint[], %(urgencies)b::smallint[], %(due)b::timestamptz[], %(attempts)b::smallint[],
-                     %(run_ids)b::uuid[], %(started)b::timestamptz[]);
+INSERT INTO due_work (queue, urgency, due_at, attempt, run_id, started_at, lane)
+SELECT x.*, coalesce((SELECT hashtext(r.namespace) FROM run r WHERE r.run_id = x.run_id), 0)
+FROM unnest(%(queues)b::smallint[], %(urgencies)b::smallint[], %(due)b::timestamptz[], %(attempts)b::smallint[],
+            %(run_ids)b::uuid[], %(started)b::timestamptz[]) AS x (queue, urgency, due_at, attempt, run_id, started_at);
 
 -- release_delayed --
 -- Move delayed work whose time has come to the queue; returns how much.
@@ -101,9 +89,10 @@ WITH due AS (
         SELECT id FROM delayed_work WHERE due_at <= now() ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )) RETURNING queue, urgency, due_at, attempt, run_id, started_at
 ), moved AS (
-    INSERT INTO due_work (queue, urgency, due_at, attempt, run_id, started_at) SELECT * FROM due RETURNING queue
+    INSERT INTO due_work (queue, urgency, due_at, attempt, run_id, started_at, lane)
+    SELECT due.*, coalesce((SELECT hashtext(r.namespace) FROM run r WHERE r.run_id = due.run_id), 0) FROM due RETURNING queue
 )
-SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify('ordinaut_work', '0')::text END FROM moved;
+SELECT (SELECT count(*) FROM moved), string_agg(pg_notify('ordinaut_work', queue::text)::text, '') FROM (SELECT DISTINCT queue FROM moved) AS queues;
 
 -- take_expired_leases --
 -- Delete leases that ran out; exactly one of settle and reaper gets the row.
@@ -133,3 +122,8 @@ VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE OFF) work_lease;
 -- vacuum_outbox --
 -- As vacuum_due_work.
 VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE OFF) outbox;
+
+-- lock_open_runs --
+-- Lock the runs of a settle; one that is not returned has been ended by somebody else. Pass the keys sorted.
+SELECT r.run_id FROM unnest(%(run_ids)b::uuid[]) AS x (run_id)
+CROSS JOIN LATERAL (SELECT run_id FROM run WHERE run.run_id = x.run_id AND finished_at IS NULL FOR NO KEY UPDATE) r;

@@ -8,7 +8,8 @@ from uuid import UUID
 from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store import events, runs, turns, work
 from ordinaut.store.pool import Connection, Pool
-from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
+from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
+from ordinaut.store.work import LeasedWork
 from tests.integration.rows import make_runs, make_task
 
 LONG = timedelta(minutes=5)
@@ -93,7 +94,7 @@ async def test_a_settle_commits_run_steps_and_events_and_ends_the_lease(pool: Po
             leased, steps=[step()], run=SUCCESS, events=[{"type": "run.succeeded", "ns": "default"}]
         )
 
-        assert await work.settle(connection, [settlement], done=[leased.lease_id]) == [settlement]
+        assert await settle(connection, [settlement], done=[leased.lease_id]) == [settlement]
 
         assert await phase_of(connection, run) == "Succeeded"
         (committed,) = await runs.steps(connection, run_id=run)
@@ -113,9 +114,7 @@ async def test_a_settle_after_the_reaper_writes_nothing(pool: Pool) -> None:
         (expired,) = await work.take_expired(connection)
         await work.requeue(connection, [work.redelivered(expired)])
 
-        settled = await work.settle(
-            connection, [Settlement(leased, steps=[step()], run=SUCCESS)], done=[leased.lease_id]
-        )
+        settled = await settle(connection, [Settlement(leased, steps=[step()], run=SUCCESS)], done=[leased.lease_id])
 
         assert settled == []
         assert await runs.steps(connection, run_id=run) == []
@@ -132,9 +131,9 @@ async def test_a_zombie_cannot_write_under_the_next_lease_of_its_run(pool: Pool)
         await work.requeue(connection, [work.redelivered(expired)])
         (new,) = await lease(connection, worker="fresh")
 
-        assert await work.settle(connection, [Settlement(old, run=SUCCESS)], done=[old.lease_id]) == []
+        assert await settle(connection, [Settlement(old, run=SUCCESS)], done=[old.lease_id]) == []
         assert await work.heartbeat(connection, worker="zombie", leases=[old.lease_id], ttl=LONG) == set()
-        valid = await work.settle(connection, [Settlement(new, run=SUCCESS)], done=[new.lease_id])
+        valid = await settle(connection, [Settlement(new, run=SUCCESS)], done=[new.lease_id])
         assert len(valid) == 1
 
 
@@ -145,7 +144,7 @@ async def test_a_partial_settle_takes_only_its_items_out_of_the_lease(pool: Pool
         done = Settlement(leased[first], run=SUCCESS)
         waits = Settlement(leased[second], run=RunResult(RunPhase.WAITING, delay=timedelta(hours=1)))
 
-        await work.settle(connection, [done, waits], done=[])
+        await settle(connection, [done, waits], done=[])
 
         assert [item.run_id for item in await work.take_expired(connection)] == [third]
         assert await phase_of(connection, second) == "Waiting"
@@ -156,8 +155,8 @@ async def test_a_step_is_committed_once_and_its_run_stays_leased(pool: Pool) -> 
         (run,) = await make_runs(connection, await make_task(connection))
         (leased,) = await lease(connection)
 
-        await work.settle(connection, [Settlement(leased, steps=[step()])], done=[])
-        await work.settle(connection, [Settlement(leased, steps=[step(StepPhase.FAILED, attempt=2)])], done=[])
+        await settle(connection, [Settlement(leased, steps=[step()])], done=[])
+        await settle(connection, [Settlement(leased, steps=[step(StepPhase.FAILED, attempt=2)])], done=[])
 
         (committed,) = await runs.steps(connection, run_id=run)
         assert (committed.phase, committed.attempt) == ("Succeeded", 1)
@@ -169,14 +168,14 @@ async def test_a_waiting_step_is_overwritten_by_its_next_result(pool: Pool) -> N
         (run,) = await make_runs(connection, await make_task(connection))
         (leased,) = await lease(connection)
         wait = RunResult(RunPhase.WAITING, delay=timedelta(0))
-        await work.settle(
+        await settle(
             connection, [Settlement(leased, steps=[step(StepPhase.WAITING)], run=wait)], done=[leased.lease_id]
         )
         assert await depth(connection) == (0, 1, 0)
 
         assert await work.release_delayed(connection) == 1
         (again,) = await lease(connection)
-        await work.settle(connection, [Settlement(again, steps=[step(attempt=2)], run=SUCCESS)], done=[again.lease_id])
+        await settle(connection, [Settlement(again, steps=[step(attempt=2)], run=SUCCESS)], done=[again.lease_id])
 
         (committed,) = await runs.steps(connection, run_id=run)
         assert (committed.phase, committed.attempt) == ("Succeeded", 2)
@@ -188,7 +187,7 @@ async def test_delayed_work_waits_for_its_time(pool: Pool) -> None:
         await make_runs(connection, await make_task(connection))
         (leased,) = await lease(connection)
         wait = RunResult(RunPhase.WAITING, delay=timedelta(hours=1))
-        await work.settle(connection, [Settlement(leased, run=wait)], done=[leased.lease_id])
+        await settle(connection, [Settlement(leased, run=wait)], done=[leased.lease_id])
 
         assert await work.release_delayed(connection) == 0
         assert await depth(connection) == (0, 1, 0)
@@ -199,7 +198,7 @@ async def test_released_work_keeps_its_due_time_and_its_count(pool: Pool) -> Non
         (run,) = await make_runs(connection, await make_task(connection))
         (leased,) = await lease(connection)
 
-        await work.settle(connection, [Settlement(leased, release=True)], done=[leased.lease_id])
+        await settle(connection, [Settlement(leased, release=True)], done=[leased.lease_id])
 
         (again,) = await lease(connection, limit=1)
         assert (again.run_id, again.attempt, again.due_at) == (run, 1, leased.due_at)
@@ -214,7 +213,7 @@ async def test_a_cancelled_run_takes_no_more_results_and_leaves_its_lease(pool: 
         assert await work.ended_runs(connection, [cancelled, other]) == {cancelled}
 
         late = Settlement(leased[cancelled], steps=[step()], run=SUCCESS)
-        assert await work.settle(connection, [late], done=[]) == []
+        assert await settle(connection, [late], done=[]) == []
 
         assert await phase_of(connection, cancelled) == "Cancelled"
         assert await runs.steps(connection, run_id=cancelled) == []
@@ -256,7 +255,7 @@ async def test_cancelling_a_waiting_run_ends_its_step_and_forgets_its_delay(pool
         (run,) = await make_runs(connection, await make_task(connection), exclusive=True)
         (leased,) = await lease(connection)
         wait = RunResult(RunPhase.WAITING, delay=timedelta(hours=1))
-        await work.settle(
+        await settle(
             connection, [Settlement(leased, steps=[step(StepPhase.WAITING)], run=wait)], done=[leased.lease_id]
         )
 
@@ -284,9 +283,9 @@ async def test_settle_and_reaper_race_and_exactly_one_wins(pool: Pool) -> None:
             (run,) = await make_runs(connection, task)
             (leased,) = await lease(connection, ttl=OVER)
 
-        async def settle(leased: LeasedWork = leased) -> bool:
+        async def commit(leased: LeasedWork = leased) -> bool:
             async with pool.connection() as connection:
-                return bool(await work.settle(connection, [Settlement(leased, run=SUCCESS)], done=[leased.lease_id]))
+                return bool(await settle(connection, [Settlement(leased, run=SUCCESS)], done=[leased.lease_id]))
 
         async def reap() -> bool:
             async with pool.connection() as connection, connection.transaction():
@@ -297,7 +296,7 @@ async def test_settle_and_reaper_race_and_exactly_one_wins(pool: Pool) -> None:
                     await work.requeue(connection, again)
                 return bool(again)
 
-        settled, reaped = await asyncio.gather(settle(), reap())
+        settled, reaped = await asyncio.gather(commit(), reap())
 
         assert settled != reaped
         async with pool.connection() as connection:

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from ordinaut.states import RunPhase
-from ordinaut.store.work import LeasedWork, RunResult, Settlement
+from ordinaut.store.settle import RunResult, Settlement
+from ordinaut.store.work import LeasedWork
 from ordinaut_worker.holding import Holding, Holdings
 from tests.unit.worker.works import leased
 

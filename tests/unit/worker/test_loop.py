@@ -1,7 +1,8 @@
 """The worker's loop: how much it takes, when it looks again, and how it stops."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from ordinaut.errors import LeaseLost
 from ordinaut.probes import Readiness
 from ordinaut.states import RunPhase
-from ordinaut.store.work import START, LeasedWork, Position, Settlement
+from ordinaut.store.settle import Settlement
+from ordinaut.store.work import Flow, Gap, Head, LeasedWork, Share
 from ordinaut_worker import loop as module
 from ordinaut_worker.holding import Holding
 from ordinaut_worker.loop import WorkLoop
@@ -34,18 +36,38 @@ class Queue:
 
     def __init__(self, *waiting: LeasedWork) -> None:
         self.waiting = list(waiting)
-        self.asked: list[tuple[int, Position]] = []
+        self.asked: list[tuple[int, list[Head], list[Share]]] = []
         self.away = False
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def lease(self, _connection: Any, *, limit: int, after: Position, **_more: Any) -> list[LeasedWork]:
-        self.asked.append((limit, after))
-        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+    async def take(
+        self, _connection: Any, *, limit: int, heads: list[Head], shares: Sequence[Share] = (), **_more: Any
+    ) -> list[LeasedWork]:
+        self.asked.append((limit, heads, list(shares)))
+        most = Counter({head.queue: head.limit for head in heads})
+        flows = Counter({share.flow: share.limit for share in shares})
+        taken: list[LeasedWork] = []
+        for one in list(self.waiting):
+            wanted = flows if flows[one.flow] else most
+            key: Any = one.flow if flows[one.flow] else one.queue
+            if wanted[key] > 0 and len(taken) < limit:
+                wanted[key] -= 1
+                taken.append(one)
+                self.waiting.remove(one)
         await self.answering.wait()
         if self.away:
             raise psycopg.OperationalError("no route")
         return taken
+
+    async def flows(self, _connection: Any, gaps: list[Gap], *, limit: int) -> dict[Flow, timedelta]:
+        inside = [
+            one.flow
+            for one in self.waiting
+            for gap in gaps
+            if (gap.queue, gap.urgency) == one.flow[:2] and gap.after_lane < one.lane < gap.before_lane
+        ]
+        return dict.fromkeys(inside[:limit], timedelta(0))
 
     async def release_delayed(self, _connection: Any) -> int:
         return 0
@@ -87,7 +109,8 @@ class Worker:
         self.runs = Runs()
         self.settled = Settled()
         self.readiness = Readiness()
-        monkeypatch.setattr(module.queue, "lease", self.queue.lease)
+        monkeypatch.setattr(module.queue, "take", self.queue.take)
+        monkeypatch.setattr(module.queue, "flows", self.queue.flows)
         monkeypatch.setattr(module.queue, "release_delayed", self.queue.release_delayed)
         pool: Any = Pool()
         settler: Any = self.settled
@@ -95,6 +118,7 @@ class Worker:
         self.loop = WorkLoop(
             pool,
             worker="w",
+            queues=lambda: [0],
             slots=slots,
             lease=timedelta(seconds=30),
             poll=timedelta(seconds=30),
@@ -126,41 +150,74 @@ async def test_never_more_is_taken_than_there_are_free_slots(monkeypatch: pytest
 
     async with worker.running():
         assert worker.runs.started == [1, 2, 3]
-        assert [limit for limit, _ in worker.queue.asked] == [3]
+        assert [limit for limit, *_ in worker.queue.asked] == [3]
         worker.runs.go_on.set()
         await idle()
 
     assert worker.runs.ended == list(range(1, 8))
-    assert all(limit <= 3 for limit, _ in worker.queue.asked)
+    assert all(limit <= 3 for limit, *_ in worker.queue.asked)
 
 
-async def test_a_full_batch_is_followed_by_what_lies_behind_it_and_a_short_one_by_the_start(
+async def test_a_full_batch_is_followed_by_what_lies_behind_it_and_the_end_by_the_heads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one, two, three = leased(1, urgency=0), leased(2, urgency=4), leased(3, urgency=9)
-    worker = Worker(monkeypatch, one, two, three, slots=2)
+    made = [leased(n) for n in range(1, 4)]
+    worker = Worker(monkeypatch, *made, slots=2)
 
     async with worker.running():
         worker.runs.go_on.set()
         await idle()
 
-    behind = Position(two.urgency, two.due_at, two.id)
-    positions = [position for _, position in worker.queue.asked]
-    assert positions[:2] == [START, behind]
-    assert positions[-1] == START
+    behind = Share(made[1].flow, 2, made[1].due_at, made[1].id)
+    heads = [Head(-1, 1), Head(0, 2)]
+    assert worker.queue.asked[0] == (2, heads, [])
+    assert behind._replace(limit=1) in worker.queue.asked[1][2]
+    assert worker.queue.asked[-1] == (2, heads, [])
+    assert worker.runs.ended == [1, 2, 3]
 
 
-async def test_a_notification_makes_it_look_at_once_and_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_under_a_backlog_the_work_of_another_lane_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    flood = [leased(n, lane=1) for n in range(1, 9)]
+    worker = Worker(monkeypatch, *flood, leased(9, lane=2), slots=2)
+
+    async with worker.running():
+        worker.runs.go_on.set()
+        await idle()
+
+    assert worker.runs.started.index(9) <= 4
+
+
+async def test_of_a_ward_one_run_is_carried_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, leased(1, queue=-1), leased(2, queue=-1), leased(3), slots=3)
+
+    async with worker.running():
+        worker.loop.wake(-1)
+        await idle()
+        assert worker.runs.started == [1, 3]
+        worker.runs.go_on.set()
+        await idle()
+
+    assert worker.runs.ended == [1, 3, 2]
+
+
+async def test_a_notification_makes_it_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, slots=2)
+
+    async with worker.running():
+        worker.queue.waiting.append(leased(1))
+        worker.loop.wake(0)
+        await idle()
+        assert worker.runs.started == [1]
+
+
+async def test_news_of_a_queue_that_it_does_not_serve_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker(monkeypatch, slots=2)
 
     async with worker.running():
         looked = len(worker.queue.asked)
-        worker.queue.waiting.append(leased(1))
-        worker.loop.wake()
+        worker.loop.wake(7)
         await idle()
-        assert worker.runs.started == [1]
-
-    assert worker.queue.asked[looked] == (2, START)
+        assert len(worker.queue.asked) == looked
 
 
 async def test_while_the_database_is_away_it_is_not_ready_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +227,7 @@ async def test_while_the_database_is_away_it_is_not_ready_and_says_why(monkeypat
     async with worker.running():
         assert worker.readiness.reasons == {"database": "no route"}
         worker.queue.away = False
-        worker.loop.wake()
+        worker.loop.wake(0)
         await idle()
         assert worker.readiness.ready
 
@@ -210,7 +267,7 @@ async def test_a_drained_worker_takes_nothing_more(monkeypatch: pytest.MonkeyPat
     async with worker.running() as loop:
         await worker.loop.drain(grace=GRACE)
         worker.queue.waiting.append(leased(1))
-        worker.loop.wake()
+        worker.loop.wake(0)
         await idle()
         assert loop.done()
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ordinaut.states import RunPhase
-from ordinaut.store.work import RunResult, Settlement
+from ordinaut.store.settle import RunResult, Settlement
 from ordinaut_worker import settle as module
 from ordinaut_worker.holding import Holding
 from ordinaut_worker.settle import MAX_BATCH, Settler
@@ -48,7 +48,7 @@ class Store:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     taken = Store()
-    monkeypatch.setattr(module.work, "settle", taken.settle)
+    monkeypatch.setattr(module, "settle", taken.settle)
     return taken
 
 
