@@ -25,16 +25,18 @@ lint: .venv/.dev ## Check style, types and the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.dev ## Measure: prints figures, asserts nothing
-	$(BIN)/python -m bench
+bench: .venv/.dev ## Measure, beside other queues too, and write bench/RESULTS.md (NAMES="queue runs" SCALE=0.1 ROUNDS=1)
+	$(BIN)/python -m bench $(NAMES) $(if $(SCALE),--scale $(SCALE)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 fuzz: .venv/.dev ## Send the API 10,000 requests made from its description, others each time
 	ORDINAUT_TEST_FUZZ_CASES=10000 ORDINAUT_TEST_FUZZ_SEED=$${SEED:-$$(date +%s)} \
 		sh -xc '$(BIN)/pytest -n 2 -q tests/security/test_fuzz.py --timeout 3600'
 
-faults: .venv/.dev ## Run the fault tests at their full length
+faults: .venv/.dev ## Make all faults, for hours, and write faults-report.json (SHARE=0.1: a tenth, ONLY=tests/faults/test_poison.py)
+	ORDINAUT_TEST_FAULTS=$(or $(SHARE),1) ORDINAUT_TEST_FAULTS_REPORT=faults-report.json \
 	ORDINAUT_TEST_TIMED=1 ORDINAUT_TEST_OUTAGE_SECONDS=90 ORDINAUT_TEST_TASKS=10000 ORDINAUT_TEST_KILLS=100 ORDINAUT_TEST_EXAMPLES=20 \
-		$(BIN)/pytest tests/faults tests/unit/schedule tests/cluster tests/chart tests/security/test_loop.py --timeout 3600
+		$(BIN)/pytest --timeout 3600 $(or $(ONLY),tests/faults tests/integration/store/test_queue_machine.py tests/unit/schedule \
+		tests/cluster tests/chart tests/security/test_loop.py)
 
 crds: .venv/.dev ## Write crds/ from ordinaut/resources
 	$(BIN)/python -m ordinaut.resources.crd --write crds
@@ -67,7 +69,7 @@ wheel: .venv/.local ## Write the Python package to dist/: command line, plugin a
 
 lock: .venv/.dev ## Pin the dependencies anew, in requirements/
 	for file in "runtime:pyproject.toml" "local:pyproject.toml --extra local" "dev:pyproject.toml --extra local --group dev" \
-			"build:--group build" "installer:--group installer" "supply:--group supply"; do \
+			"build:--group build" "installer:--group installer" "supply:--group supply" "bench:--group bench"; do \
 		$(BIN)/uv pip compile $${file#*:} --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-header --quiet --output-file requirements/$${file%%:*}.txt || exit 1; \
 	done

@@ -16,7 +16,7 @@ from statistics import median
 import httpx
 import yaml
 
-from bench.report import Report, milliseconds
+from bench.report import Options, Report, milliseconds, quantile, ratio
 from bench.system import System, system
 from ordinaut.access import grants
 from ordinaut.store.pool import Connection
@@ -24,7 +24,6 @@ from tests.cluster.processes import ProcessGroup, free_port
 from tests.declaring import declare, pipeline, task
 from tests.running import until
 
-ROUNDS = 5
 CLIENTS = 16
 SECONDS = 5.0
 RATE = 200
@@ -45,9 +44,9 @@ class Load:
         return len(self.taken) / self.seconds
 
 
-async def measure(scale: float) -> Report:
+async def measure(options: Options) -> Report:
     """Ask both servers in turns, then the api at a steady rate, then let it create tasks."""
-    seconds = max(1.0, SECONDS * scale)
+    seconds = max(1.0, SECONDS * options.scale)
     async with system() as it:
         await declare(it.pool, *_documents())
         ours, token = await asyncio.to_thread(_start_api, it)
@@ -55,27 +54,29 @@ async def measure(scale: float) -> Report:
         try:
             rounds = [
                 (await _load(ours + PATH, seconds=seconds, token=token), await _load(theirs + PATH, seconds=seconds))
-                for _ in range(ROUNDS)
+                for _ in range(options.rounds)
             ]
             paced = await _load(ours + PATH, seconds=2 * seconds, token=token, rate=RATE)
         finally:
             group.close()
         async with it.pool.connection() as connection:
-            created, commits, wal = await _create(connection, ours, token, count=max(50, int(CREATES * scale)))
+            created, commits, wal = await _create(connection, ours, token, count=options.scaled(CREATES, least=50))
     rates = [one.rate for one, _ in rounds]
     bare = [one.rate for _, one in rounds]
     return Report(
-        f"Reads of a task by {CLIENTS} clients, one api process with static tokens; median of {ROUNDS} rounds in turns",
+        f"Reads of a task by {CLIENTS} clients, one api process with static tokens;"
+        f" median of {options.rounds} rounds in turns",
         "python -m bench api",
         [
             ("reads a second", f"{median(rates):.0f} (best {max(rates):.0f})"),
             ("bare FastAPI, one query, no identities", f"{median(bare):.0f} (best {max(bare):.0f})"),
-            ("ratio, round by round", f"{median(o / b for o, b in zip(rates, bare, strict=True)):.2f}"),
+            ("ratio, round by round", f"{ratio(rates, bare):.2f}"),
             (f"latency at {RATE} reads a second", milliseconds(paced.taken)),
             ("creating a task, one after the other", milliseconds(created)),
             ("writing transactions for a created task", f"{commits:.2f}"),
             ("WAL for a created task", f"{wal:.0f} bytes"),
         ],
+        {"api.reads": median(rates), "api.p99": quantile(paced.taken, 0.99), "api.commits": commits},
     )
 
 

@@ -3,7 +3,7 @@ Firing: a tenth of all Tasks are due in the same second; how long until all of t
 
 Measured with 1,000, 10,000, 100,000 and 1,000,000 Tasks, or those of ``--sizes``. With as many Tasks there, but only
 one of them due in a second, also by how much a lone one is late. An operator keeps time as it always does. The Tasks
-are copies of one that was declared; no worker runs. The last lines hold the figures against what was set as a goal.
+are copies of one that was declared; no worker runs.
 """
 
 import asyncio
@@ -16,14 +16,13 @@ from statistics import median
 import psutil
 from psycopg.types.json import Jsonb
 
-from bench.report import Report, quantile
+from bench.report import Options, Report, quantile
 from bench.system import Meter, Reading, System, system
 from ordinaut.store import clock, work
 from ordinaut.store.pool import Connection
 from tests.declaring import declare, task
 from tests.running import Running
 
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
 PART_DUE = 10
 """One of so many Tasks is due in the same second."""
 
@@ -81,14 +80,12 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Goal:
-    """The figure of that many tasks must be no more than ``most``."""
+class Aim:
+    """The goal of that ``key`` is of the figure with so many tasks."""
 
+    key: str
     tasks: int
-    what: str
     figure: Callable[[Figures], float]
-    most: float
-    shown: Callable[[float], str]
 
 
 def _ms(seconds: float) -> str:
@@ -107,22 +104,22 @@ def _us(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} µs"
 
 
-GOALS = (
-    Goal(100_000, "all in the queue", lambda one: one.queued, 0.6, _seconds),
-    Goal(100_000, "a lone Task, p99", lambda one: one.late, 0.05, _ms),
-    Goal(1_000_000, "memory", lambda one: one.memory, 500 * MIB, _mib),
-    Goal(1_000_000, "a lone Task, p99", lambda one: one.late, 0.1, _ms),
+AIMS = (
+    Aim("clock.queued", 100_000, lambda one: one.queued),
+    Aim("clock.lone", 100_000, lambda one: one.late),
+    Aim("clock.memory", 1_000_000, lambda one: one.memory / MIB),
+    Aim("clock.late", 1_000_000, lambda one: one.late),
 )
 
 
-async def measure(scale: float, *, sizes: Sequence[int] = SIZES) -> Report:
+async def measure(options: Options) -> Report:
     """Let many tasks become due at once and look how long firing them takes, for more and more tasks."""
     found: list[Figures] = []
     async with system() as it:
         step = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
         await declare(it.pool, task("original", step, schedules=[{"cron": "0 3 * * *"}]))
         there = 0
-        for size in sorted(max(PART_DUE, int(size * scale)) for size in sizes):
+        for size in sorted(options.scaled(size, least=PART_DUE) for size in options.sizes):
             await _copy(it, there, size)
             there = size
             # Anew each time, so that its memory is that of this many tasks.
@@ -132,10 +129,10 @@ async def measure(scale: float, *, sizes: Sequence[int] = SIZES) -> Report:
             memory = psutil.Process(operator.process.pid).memory_info().rss
             operator.kill()
             found.append(Figures(size, size // PART_DUE, rounds, lone, memory))
-    asked = "" if tuple(sizes) == SIZES else f" --sizes {','.join(map(str, sizes))}"
+    asked = "" if options.sizes == Options.sizes else f" --sizes {','.join(map(str, options.sizes))}"
     return Report(
         f"A tenth of all Tasks due in the same second, median of {ROUNDS} rounds; {LONE} fires of a lone Task",
-        "python -m bench clock" + (f" --scale {scale:g}" if scale != 1 else "") + asked,
+        f"python -m bench clock{asked}",
         [
             ("Tasks", _row(found, lambda one: f"{one.tasks:,}")),
             ("due in the same second", _row(found, lambda one: f"{one.due:,}")),
@@ -156,8 +153,8 @@ async def measure(scale: float, *, sizes: Sequence[int] = SIZES) -> Report:
             ("a lone Task, late by: p50", _row(found, lambda one: _ms(median(one.lone)))),
             ("  p99", _row(found, lambda one: _ms(one.late))),
             ("memory of the operator", _row(found, lambda one: _mib(one.memory))),
-            *(_held_against(goal, one) for goal in GOALS for one in found if one.tasks == goal.tasks),
         ],
+        {goal.key: goal.figure(one) for goal in AIMS for one in found if one.tasks == goal.tasks},
     )
 
 
@@ -168,12 +165,6 @@ def _row(found: Sequence[Figures], figure: Callable[[Figures], str]) -> str:
 def _growth(found: Sequence[Figures]) -> str:
     more = [f"x{later.queued / earlier.queued:.1f}" for earlier, later in pairwise(found)]
     return "".join(text.rjust(12) for text in ["", *more])
-
-
-def _held_against(goal: Goal, found: Figures) -> tuple[str, str]:
-    figure = goal.figure(found)
-    verdict = "met" if figure <= goal.most else "NOT MET"
-    return f"goal at {goal.tasks:,}: {goal.what}", f"{goal.shown(figure)} of {goal.shown(goal.most)}: {verdict}"
 
 
 async def _copy(it: System, there: int, total: int) -> None:
@@ -203,7 +194,7 @@ async def _round(it: System, operator: Running, due: int) -> Round:
     async with it.pool.connection() as connection:
         nominal = await _soon(it, AHEAD + timedelta(seconds=due / PREPARED_A_SECOND))
         await _make_due(it, {every: nominal})
-        meter = Meter(connection, processes={"operator": [operator]})
+        meter = Meter(connection, pids={"operator": [operator.process.pid]})
         key = await _last_key(connection)
         before = await meter.read()
         # The key's sequence tells nearly when without reading the queue, which would cost what is measured.

@@ -6,7 +6,7 @@ Tasks fire every ten seconds, a few each second of the minute; all times are the
 
 import asyncio
 
-from bench.report import Report, milliseconds
+from bench.report import Options, Report, milliseconds
 from bench.system import system
 from ordinaut.store.pool import Pool
 from tests.declaring import declare, task
@@ -15,9 +15,9 @@ FIRES = 100
 EACH_SECOND = 2
 
 
-async def measure(scale: float) -> Report:
+async def measure(options: Options) -> Report:
     """Wait for some fires and return how late they were."""
-    wanted = max(10, int(FIRES * scale))
+    wanted = options.scaled(FIRES, least=10)
     documents = [
         task(
             f"every-ten-{offset}-{n}",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from time import monotonic
 
-from bench.report import Report
+from bench.report import Options, Report
 from bench.system import System, system
 from ordinaut.declaration.apply import apply
 from ordinaut.declaration.examine import examine
@@ -16,9 +16,9 @@ TASKS = 10_000
 BATCH = 500
 
 
-async def measure(scale: float) -> Report:
+async def measure(options: Options) -> Report:
     """Declare some thousand tasks of one pipeline."""
-    count = max(BATCH, int(TASKS * scale))
+    count = options.scaled(TASKS, least=BATCH)
     documents = [
         task(
             f"task-{n}",
@@ -43,6 +43,8 @@ async def measure(scale: float) -> Report:
             ("apply, new", f"{new:.2f} s"),
             ("apply, unchanged", f"{same:.2f} s"),
         ],
+        # The goal is of so many Tasks.
+        {"sync.stored": examined + new} if count == TASKS else {},
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from e2e.programs import StepFailed, run
 from ordinaut.resources.manifest import GROUP, KINDS
-from ordinaut.states import FINAL_RUN_PHASES
+from ordinaut.states import ENDED_RUN_PHASES
 
 ROOT: Final = Path(__file__).parents[1]
 CHART: Final = ROOT / "helm" / "ordinaut"
@@ -31,7 +31,7 @@ GONE_WITHIN: Final = 180.0
 """Seconds until nothing is left of a release."""
 
 _PAUSE: Final = 1.0
-_ENDS: Final = {phase.value for phase in FINAL_RUN_PHASES}
+_ENDS: Final = {phase.value for phase in ENDED_RUN_PHASES}
 
 
 @dataclass(frozen=True, slots=True)

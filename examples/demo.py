@@ -1,5 +1,5 @@
 """
-The demo: the tools of the morning briefing and ``ordinaut dev``, started and stopped together.
+The demo: the tools of the examples and ``ordinaut dev``, started and stopped together.
 
 ``make demo`` runs it as ``python examples/demo.py DIR [option of ordinaut dev …]``. Ctrl-C stops both: ``ordinaut dev``
 gets it from the terminal as well and ends in order, and only then do the tools that its last steps may call.

@@ -1,16 +1,17 @@
 """
-The tools of the morning briefing: a small HTTP server with believable content, on this machine only.
+The tools of the examples: a small HTTP server with believable content, on this machine only.
 
 `make demo` runs it beside Ordinaut; by hand it is `python examples/toolserver.py`. It needs nothing but Python. Each
 tool is a POST of JSON to its own path. Two habits of real services are shown: the mail server is too busy for the very
 first request, so the first run shows a retry, and `notify` sends one message for each Idempotency-Key, however often it
-is called.
+is called. `mailbox` takes its time.
 """
 
 import argparse
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,12 +88,17 @@ class Tools:
             message = self._sent.setdefault(key, f"msg-{len(self._sent) + 1}")
         return {"message": message, "to": given["to"], "characters": len(given["text"])}
 
+    def mailbox(self, given: dict[str, Any], _key: str) -> dict[str, Any]:
+        """Work in a mailbox for some seconds."""
+        time.sleep(given.get("seconds", 1))
+        return {"account": given["account"], "done": given["work"]}
+
 
 def server(port: int = PORT) -> ThreadingHTTPServer:
     """Return a server of the tools that listens on the loopback interface; port 0 lets the system choose."""
     tools = Tools()
     routes: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {
-        f"/{name}": getattr(tools, name) for name in ("calendar", "weather", "mail", "plan", "notify")
+        f"/{name}": getattr(tools, name) for name in ("calendar", "weather", "mail", "plan", "notify", "mailbox")
     }
 
     class Handler(BaseHTTPRequestHandler):
@@ -128,10 +134,10 @@ def server(port: int = PORT) -> ThreadingHTTPServer:
 
 def main() -> None:
     """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Serves the tools of the morning briefing on this machine.")
+    parser = argparse.ArgumentParser(description="Serves the tools of the examples on this machine.")
     parser.add_argument("--port", type=int, default=PORT)
     port = parser.parse_args().port
-    print(f"tools at http://127.0.0.1:{port}/calendar, /weather, /mail, /plan, /notify", flush=True)
+    print(f"tools at http://127.0.0.1:{port}/calendar, /weather, /mail, /plan, /notify, /mailbox", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server(port).serve_forever()
 

@@ -25,12 +25,25 @@ Configured = TypeVar("Configured", bound=ProcessSettings)
 CANCEL_AGAIN = 0.2
 """Seconds until a task that has not ended is cancelled once more."""
 
+GARBAGE = 20_000
+"""
+Objects made and not freed between two looks for garbage.
+
+Python's own 700 are less than a worker makes of one batch of runs: it looked through what was in use, over and over.
+"""
+
 log = get_logger(__name__)
 
 
-def start(process: str, model: type[Configured], work: Callable[[Configured], Coroutine[Any, Any, None]]) -> None:
+def start(
+    process: str,
+    model: type[Configured],
+    work: Callable[[Configured], Coroutine[Any, Any, None]],
+    *,
+    flags: settings.Flags = settings.NO_FLAGS,
+) -> None:
     """Read the settings, set up logging, and run ``work`` with them until it returns."""
-    configured = settings.load(model)
+    configured = settings.load(model, flags=flags)
     if traced := _wants_traces():
         from ordinaut import tracing  # noqa: PLC0415 - OpenTelemetry is loaded only where it is used
     keep()
@@ -58,6 +71,7 @@ def keep() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 @asynccontextmanager

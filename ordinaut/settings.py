@@ -8,6 +8,8 @@ passwords: they are never repeated.
 
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
@@ -55,7 +57,7 @@ class ProcessSettings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _database_by_parts(cls, given: dict[str, Any]) -> dict[str, Any]:
-        named = {"database_url", *_variables("database_url", cls.model_fields["database_url"])}
+        named = {"database_url", *variables("database_url", cls.model_fields["database_url"])}
         return given if named & given.keys() or not database_by_parts() else {**given, "database_url": BY_PARTS}
 
     @field_validator("database_url")
@@ -118,32 +120,49 @@ class AccessSettings(ProcessSettings):
 Settings = TypeVar("Settings", bound=ProcessSettings)
 
 
-def load(settings: type[Settings]) -> Settings:
-    """Return the settings from the environment, or end the process with status 2 and what to mend."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was typed for a setting, and the flag that it was typed behind."""
+
+    flag: str
+    value: str
+
+
+Flags = Mapping[str, Given]
+"""By setting; they count more than the environment."""
+
+NO_FLAGS: Final[Flags] = {}
+
+
+def load(settings: type[Settings], *, flags: Flags = NO_FLAGS) -> Settings:
+    """Return the settings from flags and environment, or end the process with status 2 and what to mend."""
+    typed: dict[str, Any] = {name: given.value for name, given in flags.items()}
     try:
-        return settings()
+        return settings(**typed)
     except ValidationError as error:
         for mistake in error.errors():
-            sys.stderr.write(f"{_explained(settings, mistake)}\n")
+            sys.stderr.write(f"{_explained(settings, mistake, flags=flags)}\n")
         raise SystemExit(2) from None
 
 
-def _explained(settings: type[ProcessSettings], mistake: ErrorDetails) -> str:
-    """Return one line: the variable, its value, what is wrong and what it should be."""
+def _explained(settings: type[ProcessSettings], mistake: ErrorDetails, *, flags: Flags) -> str:
+    """Return one line: the variable or the flag, its value, what is wrong and what it should be."""
     message = mistake["msg"].removeprefix("Value error, ")
     if not mistake["loc"]:
         return message
     name = str(mistake["loc"][0])
-    field, variables = next(
-        (field, variables)
+    field, names = next(
+        (field, known)
         for plain, field in settings.model_fields.items()
-        if name in {plain, *(variables := _variables(plain, field))}
+        if name in {plain, *(known := variables(plain, field))}
     )
-    variable = next((one for one in variables if one in os.environ), variables[0])
+    if (given := flags.get(name)) is not None:
+        return f"{given.flag}: {shown(given.value)}: {message} ({field.description})"
+    variable = next((one for one in names if one in os.environ), names[0])
     return f"{variable}: {_value(field, variable, mistake)}: {message} ({field.description})"
 
 
-def _variables(name: str, field: FieldInfo) -> list[str]:
+def variables(name: str, field: FieldInfo) -> list[str]:
     """Return the variables that a setting is read from, the first that is set counts."""
     alias = field.validation_alias
     return [str(one) for one in alias.choices] if isinstance(alias, AliasChoices) else [f"ORDINAUT_{name.upper()}"]

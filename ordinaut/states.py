@@ -20,7 +20,8 @@ class RunPhase(StrEnum):
     RUNNING = "Running"
     """Under a worker's lease. The worker's settle, or the janitor when the lease runs out, moves it on."""
     WAITING = "Waiting"
-    """Held without a worker, for a `WaitReason`. When that is over, a worker's lease moves it on."""
+    """Held without a worker, for a `WaitReason`. When that is over, a worker's lease moves it on, or admission moves it
+    to Pending: it has got its concurrency keys."""
     SUCCEEDED = "Succeeded"
     """Final: every step succeeded, was skipped, or failed with ``onError: Continue``."""
     FAILED = "Failed"
@@ -30,7 +31,7 @@ class RunPhase(StrEnum):
     TIMED_OUT = "TimedOut"
     """Final: the run took longer than its ``timeout``."""
     PARKED = "Parked"
-    """Final: its workers died too often while they ran it."""
+    """At rest: its workers died too often while they ran it. It goes on, or is cancelled, if somebody says so."""
 
 
 class StepPhase(StrEnum):
@@ -108,6 +109,8 @@ class WaitReason(StrEnum):
     """The task's ``jitter`` has it start a little later than its nominal time."""
     TURN = "Turn"
     """``concurrencyPolicy`` is Queue, and another run of the task comes first."""
+    CONCURRENCY_KEY = "ConcurrencyKey"
+    """One of the keys in the task's ``concurrency`` is held by as many runs as its limit allows."""
 
 
 class BackfillPhase(StrEnum):
@@ -164,12 +167,12 @@ RUN_TRANSITIONS: Mapping[RunPhase, frozenset[RunPhase]] = {
             RunPhase.PARKED,
         }
     ),
-    RunPhase.WAITING: frozenset({RunPhase.RUNNING, RunPhase.CANCELLED}),
+    RunPhase.WAITING: frozenset({RunPhase.PENDING, RunPhase.RUNNING, RunPhase.CANCELLED}),
     RunPhase.SUCCEEDED: frozenset(),
     RunPhase.FAILED: frozenset(),
     RunPhase.CANCELLED: frozenset(),
     RunPhase.TIMED_OUT: frozenset(),
-    RunPhase.PARKED: frozenset(),
+    RunPhase.PARKED: frozenset({RunPhase.PENDING, RunPhase.WAITING, RunPhase.CANCELLED}),
 }
 
 STEP_TRANSITIONS: Mapping[StepPhase, frozenset[StepPhase]] = {
@@ -195,6 +198,9 @@ STEP_TRANSITIONS: Mapping[StepPhase, frozenset[StepPhase]] = {
 
 FINAL_RUN_PHASES = frozenset(phase for phase, onward in RUN_TRANSITIONS.items() if not onward)
 """Phases that a run never leaves."""
+
+ENDED_RUN_PHASES = FINAL_RUN_PHASES | {RunPhase.PARKED}
+"""Phases in which a run is over as far as anybody waits for it: nothing goes on by itself."""
 
 FINAL_BACKFILL_PHASES = frozenset(BackfillPhase) - {BackfillPhase.ACTIVE, BackfillPhase.WAITING}
 """Phases in which a backfill makes no more runs; why it makes none is stored by these names."""

@@ -75,6 +75,12 @@ async def retry(pool: Pool, *, run_id: UUID, namespace: str = "default") -> UUID
         return await running.retry(connection, namespace=namespace, run_id=run_id)
 
 
+async def unpark(pool: Pool, *, run_id: UUID, namespace: str = "default") -> None:
+    """Let a parked run go on, in a transaction of its own."""
+    async with pool.connection() as connection, connection.transaction():
+        await running.unpark(connection, namespace=namespace, run_id=run_id)
+
+
 async def pause(pool: Pool, name: str, *, by: str = "me", namespace: str = "default") -> None:
     """Pause a task in a transaction of its own."""
     async with pool.connection() as connection, connection.transaction():

@@ -52,9 +52,9 @@ class Running:
         self.process.kill()
         self.process.wait()
 
-    def log(self) -> str:
+    def log(self, *, lines: int = 200) -> str:
         """Return what it has logged lately."""
-        return self.group.log_tail(self.name, lines=200)
+        return self.group.log_tail(self.name, lines=lines)
 
 
 class Processes:

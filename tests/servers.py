@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 import warnings
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import psycopg
 import redis
 from psycopg import conninfo
@@ -96,6 +98,12 @@ def database(url: str, *, template: str) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+def _lives(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 class StoppablePostgres:
     """A PostgreSQL server with a migrated database of its own, durable, to be stopped and started again by a test."""
 
@@ -108,9 +116,24 @@ class StoppablePostgres:
         """Stop it as a crash would: no checkpoint, connections cut."""
         pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=self._server.pgdata, user=self._server.system_user)
 
+    def kill(self) -> None:
+        """Kill its first process; the others notice and end."""
+        pids = [int((self._server.pgdata / "postmaster.pid").read_text().split()[0])]
+        pids += [child.pid for child in psutil.Process(pids[0]).children()]
+        os.kill(pids[0], signal.SIGKILL)
+        # The next one could not start while one of them still has the shared memory.
+        running.until(lambda: not any(map(_lives, pids)), what="the end of PostgreSQL's processes")
+
     def start(self) -> None:
-        """Start it again on its data."""
-        self._server.ensure_postgres_running()
+        """Start it again on its data; returns when it answers."""
+        running.until(self._answers, what="PostgreSQL")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg.OperationalError):
+            self._server.ensure_postgres_running()
+            psycopg.connect(self.url).close()
+            return True
+        return False
 
     def close(self) -> None:
         """Stop it for good and remove its data."""

@@ -37,6 +37,7 @@ from ordinaut_api.routes import (
     tools,
     verification,
     whoami,
+    workers,
 )
 from ordinaut_api.settings import ApiSettings
 
@@ -84,7 +85,7 @@ def create_app(
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors_origins), **CORS)
     # Flat, not as nested routers: finding a route would take as long as checking who calls. Those that agents ask most
     # come first, since routes are tried one after the other.
-    for part in (tasks, runs, events, pipelines, tools, backfills, verification, quota, audit, whoami, health):
+    for part in (tasks, runs, events, pipelines, tools, backfills, verification, workers, quota, audit, whoami, health):
         app.router.routes.extend(part.router.routes)
     guard.check(app.routes)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI's own guide does it

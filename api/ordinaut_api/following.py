@@ -19,7 +19,7 @@ from fastapi.sse import ServerSentEvent
 
 from ordinaut import shapes
 from ordinaut.errors import NotFound
-from ordinaut.states import FINAL_RUN_PHASES, RunPhase
+from ordinaut.states import ENDED_RUN_PHASES, RunPhase
 from ordinaut.store import declared, runs
 from ordinaut.store.pool import Connection
 from ordinaut.store.runs import Run
@@ -87,7 +87,7 @@ async def events(call: Call, *, run_id: UUID, seen: str | None) -> AsyncIterator
             if state != seen:
                 yield ServerSentEvent(event="run", raw_data=body.decode(), id=state)
                 seen, looks = state, 0
-            if view.status.phase in FINAL_RUN_PHASES:
+            if view.status.phase in ENDED_RUN_PHASES:
                 yield _end("final", seen)
                 return
         now = time.monotonic()
@@ -150,7 +150,7 @@ async def _row(connection: Connection, *, namespace: str, run_id: UUID) -> Run:
 
 
 async def _planned_steps(connection: Connection, row: Run) -> list[str]:
-    if RunPhase(row.phase) in FINAL_RUN_PHASES:
+    if RunPhase(row.phase) in ENDED_RUN_PHASES:
         return []
     if (known := _planned.get(row.revision)) is None:
         body = await declared.revision_body(connection, bytes.fromhex(row.revision))

@@ -18,7 +18,7 @@ from ordinaut.declaration.standing import Standing
 from ordinaut.engine.plan import is_builtin
 from ordinaut.schedule import tzdata_version
 from ordinaut.states import (
-    FINAL_RUN_PHASES,
+    ENDED_RUN_PHASES,
     FINAL_STEP_PHASES,
     BackfillPhase,
     FireOutcome,
@@ -35,6 +35,8 @@ from ordinaut.store.runs import Run as RunRow
 from ordinaut.store.runs import Step as StepRow
 from ordinaut.store.status import DeclaredRow, TaskRow
 from ordinaut.store.status import Fire as FireRow
+from ordinaut.store.workers import HeldRun
+from ordinaut.store.workers import Worker as WorkerRow
 
 Tools = Mapping[tuple[str, str], str | None]
 """Why a tool can't be used, None when it can, by (namespace, name); missing ones have no entry."""
@@ -304,7 +306,7 @@ def steps(rows: Sequence[StepRow], *, run: RunRow, planned: Sequence[str]) -> li
     ``planned`` are the ids of its steps.
     """
     shown = [_step(row) for row in rows]
-    if RunPhase(run.phase) in FINAL_RUN_PHASES:
+    if RunPhase(run.phase) in ENDED_RUN_PHASES:
         return shown
     # A step under way has no row, or that of its last failure.
     if run.phase == RunPhase.RUNNING and shown and shown[-1].phase is StepPhase.WAITING:
@@ -333,3 +335,19 @@ def _step(row: StepRow) -> shapes.StepView:
 def planned_steps(revision: Mapping[str, Any]) -> list[str]:
     """Return the ids of the steps of a revision, as ``engine.plan.revision`` made it, in their order."""
     return [step["id"] for step in revision["pipeline"]["steps"]]
+
+
+def worker(row: WorkerRow, *, held: Sequence[HeldRun]) -> shapes.Worker:
+    """Return a worker, with the runs of a namespace that it holds."""
+    return shapes.Worker(
+        name=row.name,
+        queues=row.queues,
+        slots=row.slots,
+        busy=row.busy,
+        version=row.version,
+        start_time=row.started_at,
+        seen_time=row.seen_at,
+        draining=row.draining_at is not None,
+        held=held[0].held if held else 0,
+        runs=[shapes.WorkerRun(id=str(one.run_id), task=one.task, since=one.since) for one in held],
+    )

@@ -36,13 +36,20 @@ from ordinaut_cli.commands import (
     verify,
     version,
     why,
+    workers,
 )
 from ordinaut_cli.dev import command as dev
 from ordinaut_cli.errors import FAILED, CommandError
 
+OF_RUNS = (["cancel"], ["retry"], ["unpark"], ["wait"])
+
 
 class Commands(TyperGroup):
     """The group of all commands: tells failures and keeps the order in which commands were added."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; `runs cancel` and the like are another way to say `cancel`."""
+        return super().resolve_command(ctx, args[1:] if args[:1] == ["runs"] and args[1:2] in OF_RUNS else args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command and turn its failure into lines and a status."""
@@ -91,6 +98,8 @@ for command in (
     run.wait,
     run.cancel,
     run.retry,
+    run.unpark,
+    workers.workers,
     status.status,
     report.report,
     events.publish,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from ordinaut.states import FINAL_RUN_PHASES, FINAL_STEP_PHASES, RunPhase, StepPhase
+from ordinaut.states import ENDED_RUN_PHASES, FINAL_STEP_PHASES, RunPhase, StepPhase
 from ordinaut_cli import render, times
 
 Object = Mapping[str, Any]
@@ -71,7 +71,7 @@ class Progress:
             if step["phase"] in _TOLD and key not in self._told:
                 self._told.add(key)
                 yield self._of_step(name, run, step)
-        if status["phase"] in FINAL_RUN_PHASES:
+        if status["phase"] in ENDED_RUN_PHASES:
             yield Entry(_ended(run), name, status["phase"], _end(run))
 
     def _of_step(self, name: str, run: Object, step: Object) -> Entry:

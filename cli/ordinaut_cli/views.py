@@ -227,6 +227,36 @@ def audit(items: Iterable[Object], *, now: datetime) -> Table:
     )  # fmt: skip
 
 
+def workers(items: Iterable[Object], *, now: datetime) -> Table:
+    """Return the table of workers."""
+    return render.table(
+        "WORKER", "QUEUES", "BUSY", "HERE", "VERSION", "AGE", "SEEN", "STATE",
+        rows=[
+            (
+                worker["name"],
+                ", ".join(worker["queues"]),
+                f"{worker['busy']}/{worker['slots']}",
+                str(worker["held"]),
+                worker["version"],
+                times.age(worker["startTime"], now=now),
+                times.distance(worker["seenTime"], now=now),
+                Text("draining", style="yellow") if worker["draining"] else Text("live", style="green"),
+            )
+            for worker in items
+        ],
+    )  # fmt: skip
+
+
+def held_runs(items: Iterable[Object], *, now: datetime) -> Table:
+    """Return the table of runs that workers hold, and since when."""
+    rows = [
+        (run["id"], run["task"], worker["name"], times.duration(run["since"], None, now=now))
+        for worker in items
+        for run in worker["runs"]
+    ]
+    return render.table("RUN", "TASK", "WORKER", "FOR", rows=rows)
+
+
 def quota(found: Object) -> Table:
     """Return the table of a quota."""
     used, limits = found["used"], found["limits"]

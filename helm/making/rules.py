@@ -16,6 +16,11 @@ _DIGEST: Final[Schema] = {"pattern": "^(sha256:[0-9a-f]{64})?$"}
 _NAME: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _NAME_OR_NONE: Final[Schema] = {"pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", "maxLength": 63}
 _USER: Final[Schema] = {"type": ["integer", "null"], "minimum": 1}  # null: whom the cluster gives
+_QUEUES: Final[Schema] = {
+    "minItems": 1,
+    "uniqueItems": True,
+    "items": {"type": "string", "pattern": r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", "maxLength": 63},
+}
 _ORIGIN: Final = r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$"
 _PROBE: Final[Schema] = {
     "type": "object",
@@ -109,7 +114,9 @@ RULES: Final[Mapping[str, Schema]] = {
     "*.terminationGracePeriodSeconds": _least(1),
     "operator.historyDays": _least(1),
     "operator.eventDays": _least(1),
+    "operator.auditDays": _least(1),
     "operator.maxDeliveries": _least(1, 1000),
+    "worker.queues": _QUEUES,
     "worker.concurrency": _least(1, 1000),
     "worker.leaseSeconds": _least(1, 3600),
     "worker.stepTimeoutSeconds": _least(1),
@@ -125,6 +132,24 @@ RULES: Final[Mapping[str, Schema]] = {
     "worker.keda.fallback.behavior": _choice(
         "static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"
     ),
+    "workerPools": {
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["name", "queues"],
+            "properties": {
+                "name": {"type": "string", "description": "Part of the names of its objects.", "maxLength": 30}
+                | {"pattern": _NAME},
+                "serviceAccount": {
+                    "type": "object",
+                    "description": "Its service account; by default that of `worker`.",
+                    "additionalProperties": False,
+                    "required": ["name"],
+                    "properties": {"name": {"type": "string", "description": "Name of one that there is."}},
+                },
+            },
+        },
+    },
     "api.poolSize": _least(1, 100),
     "api.maxStreams": _least(1, 10_000),
     "api.corsOrigins": {"items": {"type": "string", "pattern": _ORIGIN}},

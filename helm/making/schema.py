@@ -102,7 +102,7 @@ def _parent(root: Schema, path: Path) -> Schema:
 
 
 def _inherit(root: Schema) -> None:
-    """Let the components have each key of `defaults` too, and the Jobs those that make sense for them."""
+    """Let components have each key of `defaults` too, Jobs those that make sense, and pools all those of workers."""
     sections = root["properties"]
     inherited = sections["defaults"]["properties"]
     for name in (*_COMPONENTS, *_JOBS):
@@ -110,6 +110,9 @@ def _inherit(root: Schema) -> None:
         for key in inherited:
             if key not in own and not (name in _JOBS and key in _NOT_IN_JOBS):
                 own[key] = {"$ref": f"#/properties/defaults/properties/{key}"}
+    pool = sections["workerPools"]["items"]["properties"]
+    for key in sections["worker"]["properties"]:
+        pool.setdefault(key, {"$ref": f"#/properties/worker/properties/{key}"})
 
 
 def _sentence(comment: str) -> str:

@@ -23,13 +23,15 @@ from ordinaut.events import stream
 from ordinaut.probes import Readiness
 from ordinaut.store.pool import Pool, open_pool
 from ordinaut.store.ready import wait_until_migrated
-from ordinaut_operator import janitor
+from ordinaut_operator import janitor, partitions
+from ordinaut_operator.admission import Admission
 from ordinaut_operator.backfilling import Backfilling
 from ordinaut_operator.clock import Clock
 from ordinaut_operator.invariants import Checker
 from ordinaut_operator.relay import relay
 from ordinaut_operator.rights import Rights
 from ordinaut_operator.settings import OperatorSettings
+from ordinaut_operator.supervision import keep_going
 
 POOL_SIZE = 8
 """Connections: the sync, the clock, the relay and the status writer work side by side."""
@@ -37,11 +39,13 @@ POOL_SIZE = 8
 RELAY_EVERY = timedelta(milliseconds=200)
 REAP_EVERY = timedelta(seconds=1)
 BACKFILL_EVERY = timedelta(seconds=1)
+ADMIT_EVERY = timedelta(seconds=1)
+MEND_KEYS_EVERY = timedelta(seconds=5)
 MEASURE_EVERY = timedelta(seconds=5)
 TAKE_STOCK_EVERY = timedelta(minutes=1)
 CHECK_EVERY = timedelta(minutes=1)
 VACUUM_EVERY = timedelta(seconds=10)
-PARTITIONS_EVERY = timedelta(hours=1)
+PARTITIONS_EVERY = timedelta(minutes=1)
 FORGET_EVERY = timedelta(hours=1)
 TZDATA_EVERY = timedelta(hours=1)
 
@@ -111,9 +115,14 @@ async def _work(
             tell=None if recorder is None else recorder.hear,
         )
         _keep_house(clock, configured, pool, redis)
+        admission = Admission(pool)
+        clock.every(ADMIT_EVERY, admission.sweep, name="keys")
+        clock.every(MEND_KEYS_EVERY, admission.mend, name="slots")
+        clock.hear("ordinaut_keys", admission.wake)
         clock.every(BACKFILL_EVERY, Backfilling(pool, rights=rights).advance, name="backfill")
         async with asyncio.TaskGroup() as group:
             group.create_task(clock.run())
+            group.create_task(keep_going("keys", admission.follow))
             group.create_task(rights.run(answered=clock.hurry))
             if recorder is not None:
                 group.create_task(recorder.run())
@@ -141,10 +150,12 @@ def _keep_house(clock: Clock, configured: OperatorSettings, pool: Pool, redis: R
     clock.every(VACUUM_EVERY, lambda: janitor.vacuum(pool), name="vacuum")
     clock.every(
         PARTITIONS_EVERY,
-        lambda: janitor.keep_partitions(pool, history_days=configured.history_days, event_days=configured.event_days),
+        lambda: partitions.keep(pool, history_days=configured.history_days, event_days=configured.event_days),
         name="partitions",
     )
     clock.every(FORGET_EVERY, lambda: janitor.forget_answers(pool), name="answers")
+    clock.every(FORGET_EVERY, lambda: janitor.forget_workers(pool), name="workers")
+    clock.every(FORGET_EVERY, lambda: janitor.forget_audit(pool, days=configured.audit_days), name="audit")
     clock.every(FORGET_EVERY, lambda: janitor.forget_backfills(pool, days=configured.history_days), name="backfills")
     clock.every(TZDATA_EVERY, lambda: janitor.recompute_times(pool), name="tzdata")
 

@@ -21,7 +21,7 @@ from ordinaut.events.envelope import Event
 from ordinaut.logging import get_logger
 from ordinaut.resources.moment import format_instant
 from ordinaut.states import BackfillPhase, SkipReason, Trigger
-from ordinaut.store import backfill, events, runs, status, turns
+from ordinaut.store import backfill, events, keys, runs, status, turns
 from ordinaut.store.backfill import BackfilledTask, OpenBackfill
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection, Pool
@@ -218,6 +218,8 @@ def _run(task: BackfilledTask, scheduled_at: datetime) -> NewRun:
         params=task.params,
         scheduled_at=scheduled_at,
         exclusive=_exclusive(task),
+        queue=task.queue,
+        keys=keys.of_task(task.keys),
     )
 
 

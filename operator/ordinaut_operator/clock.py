@@ -21,7 +21,7 @@ from ordinaut import metrics
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.store import clock
-from ordinaut.store.listen import listen
+from ordinaut.store.listen import Channel, listen
 from ordinaut.store.pool import Pool
 from ordinaut_operator import fire, janitor
 from ordinaut_operator.rights import NO_CHECKS, Rights
@@ -72,6 +72,11 @@ class Clock:
         self._arming = asyncio.Lock()
         self._offset = timedelta(0)
         self._stopping = False
+        self._ears: dict[Channel, Callable[[], None]] = {}
+
+    def hear(self, channel: Channel, wake: Callable[[], None]) -> None:
+        """Call ``wake`` whenever something is said there; before :meth:`run`."""
+        self._ears[channel] = wake
 
     def every(self, interval: timedelta, job: Job, *, name: str, need: str = "database") -> None:
         """
@@ -105,10 +110,16 @@ class Clock:
         self.every(PLAN_EVERY, self._plan, name="plan")
         self._scheduler.start()
         try:
-            await listen(self._url, ["ordinaut_clock"], lambda *_: self._heard(), application="clock")
+            await listen(self._url, ["ordinaut_clock", *self._ears], self._told, application="clock")
         finally:
             self._stopping = True
             self._scheduler.shutdown(wait=False)
+
+    async def _told(self, channel: Channel, _: str | None) -> None:
+        if (wake := self._ears.get(channel)) is not None:
+            wake()
+        else:
+            await self._heard()
 
     async def _heard(self) -> None:
         await self._guarded(self._plan, name="plan")()

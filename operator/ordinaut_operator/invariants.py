@@ -34,7 +34,7 @@ TIMES = 5
 """Tasks looked at each time, and how many of their latest times."""
 
 QUEUED = 5_000
-"""Runs in the queue, in the delay, waiting for turns and under leases that are looked at each time."""
+"""Runs in the queue, in the delay, waiting for turns and keys, and under leases that are looked at each time."""
 
 LEDGERS = 1_000
 LINES = 20
@@ -100,6 +100,8 @@ class Checker:
             Invariant.DOUBLED_RUN: invariants.doubled_runs,
             Invariant.OVERLAPPING_RUNS: invariants.overlapping_runs,
             Invariant.STALLED_TURN: invariants.stalled_turns,
+            Invariant.STALLED_KEY: lambda connection: invariants.stalled_keys(connection, looked_at=QUEUED),
+            Invariant.EXCEEDED_KEY: invariants.exceeded_keys,
         }
         counted = 0
         async with self._pool.connection() as connection:

@@ -1,14 +1,15 @@
 """
 The janitor: what must be done from time to time so that nothing is stuck and nothing grows for ever.
 
-Takes back what lost leases held, moves delayed work, keeps partitions ahead and drops old ones, vacuums the hot
-tables, and measures queue, clock and database. Every duty is safe on any number of replicas at once.
+Takes back what lost leases held, moves delayed work, vacuums the hot tables, and measures queue, clock and database.
+Every duty is safe on any number of replicas at once.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from time import monotonic
+from uuid import UUID
 
 import psycopg
 
@@ -18,15 +19,34 @@ from ordinaut.events.envelope import Event
 from ordinaut.logging import get_logger
 from ordinaut.schedule import next_fires
 from ordinaut.states import RunPhase
-from ordinaut.store import backfill, clock, events, history, idempotency, migrate, runs, status, survey, turns, work
+from ordinaut.store import (
+    audit,
+    backfill,
+    clock,
+    events,
+    idempotency,
+    keys,
+    migrate,
+    runs,
+    status,
+    survey,
+    turns,
+    work,
+    workers,
+)
 from ordinaut.store.clock import Advance, ClockRow
 from ordinaut.store.pool import Connection, Pool
-from ordinaut.store.runs import Finished
 from ordinaut.store.work import ExpiredItem, redelivered
 
 RECOMPUTED_AT_ONCE = 500
 
 TURNS_AT_ONCE = 500
+
+SUSPECTED_AFTER = 2
+"""Lost deliveries after which a run may be what its workers die of; it is kept apart from others like it then."""
+
+LOCKED_FOR = timedelta(seconds=2)
+"""After its lease has run out, how long a worker may go on with a commit that it has begun."""
 
 ANSWER_HOURS = 24
 """Hours that the answer to an Idempotency-Key is kept; whoever repeats a request does so within minutes."""
@@ -64,6 +84,9 @@ class Reaper:
 
 async def reap(pool: Pool, *, max_deliveries: int) -> int:
     """Take back expired leases once; returns how many runs."""
+    async with pool.connection() as connection:
+        if frozen := await work.end_lockers(connection, late=LOCKED_FOR):
+            log.warning("sessions ended that kept lost leases locked", sessions=frozen)
     async with pool.connection() as connection, connection.transaction():
         expired = await work.take_expired(connection)
         unended = await work.lock_open_runs(connection, [item.run_id for item in expired])
@@ -71,7 +94,8 @@ async def reap(pool: Pool, *, max_deliveries: int) -> int:
         again = [item for item in lost if item.attempt < max_deliveries]
         poison = [item for item in lost if item.attempt >= max_deliveries]
         if again:
-            await work.requeue(connection, [redelivered(item) for item in again])
+            suspected = min(SUSPECTED_AFTER, max_deliveries - 1)
+            await work.requeue(connection, [redelivered(item, alone=item.attempt >= suspected) for item in again])
         parked = await _park(connection, poison)
         if lost:
             await _announce(connection, again, parked)
@@ -83,27 +107,42 @@ async def reap(pool: Pool, *, max_deliveries: int) -> int:
     return len(lost)
 
 
-async def _park(connection: Connection, poison: Sequence[ExpiredItem]) -> list[Finished]:
-    return await runs.finish(
-        connection,
-        [item.run_id for item in poison],
-        phase=RunPhase.PARKED,
-        reason="MaxDeliveriesExceeded",
-        error=f"its workers were lost in each of {poison[0].attempt} deliveries" if poison else "",
-    )
+async def _park(connection: Connection, poison: Sequence[ExpiredItem]) -> dict[UUID, str]:
+    """Park runs; returns what each of them is told to have died of."""
+    at = await runs.steps_under_way(connection, [item.run_id for item in poison])
+    parked = {}
+    for item in poison:
+        error = _losses(item, step=at.get(item.run_id))
+        if await runs.finish(
+            connection,
+            [item.run_id],
+            phase=RunPhase.PARKED,
+            reason="MaxDeliveriesExceeded",
+            error=error,
+            started=item.started_at,
+        ):
+            parked[item.run_id] = error
+    return parked
 
 
-async def _announce(connection: Connection, again: Sequence[ExpiredItem], parked: Sequence[Finished]) -> None:
-    names = await runs.names(connection, [item.run_id for item in again] + [run.run_id for run in parked])
+def _losses(item: ExpiredItem, *, step: str | None) -> str:
+    while_ = f" while step `{step}` was under way" if step else ""
+    if item.attempt == 1:
+        return f"its worker {item.worker} was lost{while_}, and only one delivery is allowed"
+    return f"its workers were lost in each of {item.attempt} deliveries, the last, {item.worker},{while_}".rstrip(",")
+
+
+async def _announce(connection: Connection, again: Sequence[ExpiredItem], parked: Mapping[UUID, str]) -> None:
+    names = await runs.names(connection, [*(item.run_id for item in again), *parked])
     found = []
     for item in again:
         namespace, task, _ = names[item.run_id]
         data = {"worker": item.worker, "attempt": item.attempt + 1}
         found.append(Event("run.redelivered", namespace, task, run=str(item.run_id), data=data))
-    for run in parked:
-        namespace, task, _ = names[run.run_id]
-        data = {"phase": RunPhase.PARKED, "reason": "MaxDeliveriesExceeded"}
-        found.append(Event("run.parked", namespace, task, run=str(run.run_id), data=data))
+    for run_id, error in parked.items():
+        namespace, task, _ = names[run_id]
+        data = {"phase": RunPhase.PARKED, "reason": "MaxDeliveriesExceeded", "error": error}
+        found.append(Event("run.parked", namespace, task, run=str(run_id), data=data))
     await events.append(connection, [event.compact() for event in found])
     await status.notify(connection, [task_id for _, _, task_id in names.values()])
 
@@ -124,13 +163,19 @@ async def measure(pool: Pool) -> None:
     """Set the metrics of queue, outbox and clock; asked every few seconds."""
     async with pool.connection() as connection:
         queue = await work.figures(connection)
+        slots = await keys.figures(connection)
         outbox = await events.figures(connection)
         time = await survey.clock(connection)
+        staff = await workers.figures(connection)
     metrics.QUEUE_DEPTH.set(queue.claimable)
     metrics.QUEUE_OLDEST_AGE.set(queue.oldest_age)
     metrics.QUEUE_DELAYED.set(queue.delayed)
     metrics.QUEUE_IN_TURN.set(queue.in_turn)
+    metrics.QUEUE_KEYED.set(slots.waiting)
+    metrics.KEYS_HELD.set(slots.held)
     metrics.QUEUE_LEASED.set(queue.leased)
+    metrics.WORKERS_LIVE.set(staff.live)
+    metrics.QUEUES_UNSERVED.set(staff.unserved)
     metrics.OUTBOX_ROWS.set(outbox.rows)
     metrics.OUTBOX_AGE.set(outbox.oldest_age)
     metrics.SCHEDULE_OVERDUE.set(time.overdue)
@@ -157,6 +202,7 @@ async def vacuum(pool: Pool) -> None:
     """Vacuum the hot tables: autovacuum comes once a minute, a busy queue needs it every few seconds."""
     async with pool.connection() as connection:
         await work.vacuum(connection)
+        await keys.vacuum(connection)
 
 
 async def forget_answers(pool: Pool) -> int:
@@ -165,22 +211,27 @@ async def forget_answers(pool: Pool) -> int:
         return await idempotency.forget(connection, hours=ANSWER_HOURS)
 
 
+async def forget_workers(pool: Pool) -> int:
+    """Forget workers that ended without a word; returns how many."""
+    async with pool.connection() as connection:
+        return await workers.forget_lost(connection)
+
+
 async def forget_backfills(pool: Pool, *, days: int) -> int:
     """Forget backfills that were over before the retained days of history; returns how many."""
     async with pool.connection() as connection:
         return await backfill.forget(connection, days=days)
 
 
-async def keep_partitions(pool: Pool, *, history_days: int, event_days: int) -> None:
-    """Make the partitions of the coming days and drop those past their retention."""
-    async with pool.connection() as connection:
-        stray = await history.stray_rows(connection)
-        if stray:
-            log.warning("no partition was there for some history, it is moved now", rows=stray)
-        await history.ensure_partitions(connection, days_back=history_days if stray else 1)
-        dropped = await history.drop_old(connection, history_days=history_days, event_days=event_days)
-    if dropped:
-        log.info("old history dropped", partitions=dropped)
+async def forget_audit(pool: Pool, *, days: int) -> int:
+    """Forget the lines of the audit trail that are older; returns how many."""
+    forgotten = 0
+    while True:
+        async with pool.connection() as connection:
+            some = await audit.forget(connection, days=days)
+        if not some:
+            return forgotten
+        forgotten += some
 
 
 async def recompute_times(pool: Pool) -> int:

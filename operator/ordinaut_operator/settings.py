@@ -46,6 +46,7 @@ class OperatorSettings(AccessSettings):
         description="Seconds after a database outage without taking leases back; longer than a worker's heartbeat.",
     )
     history_days: int = Field(default=30, ge=1, description="Days that runs and steps are kept.")
+    audit_days: int = Field(default=365, ge=1, description="Days that the audit trail is kept.")
     event_days: int = Field(default=3, ge=1, description="Days that relayed events are kept.")
     events: Literal["on", "off"] = Field(
         default="on", description="Whether there is a Redis or Valkey to tell events to; PostgreSQL keeps them anyway."

@@ -12,6 +12,7 @@ from ordinaut.declaration.nominal import ANY_ANCHOR, stored_schedules
 from ordinaut.remembering import remembered
 from ordinaut.schedule import Decision, Progress, decide_missed
 from ordinaut.states import SkipReason, WaitReason
+from ordinaut.store import keys
 from ordinaut.store.clock import Advance, DueTask, Fire
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.runs import NewRun
@@ -110,6 +111,8 @@ def _run(task: DueTask, terms: Terms, scheduled_at: datetime, *, queued: bool) -
         exclusive=task.exclusive,
         waits=WaitReason.TURN if queued else late,
         start_at=start_at,
+        queue=task.queue,
+        keys=keys.of_task(task.keys) if task.keys else (),
     )
 
 

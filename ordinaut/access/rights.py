@@ -16,7 +16,7 @@ DECLARED: Final = ("tasks", "pipelines", "tools")
 """What manifests declare."""
 
 TASK_VERBS: Final = ("pause", "resume", "run", "snooze")
-RUN_VERBS: Final = ("cancel", "retry")
+RUN_VERBS: Final = ("cancel", "retry", "unpark")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,9 +39,9 @@ class Role(StrEnum):
     """The roles, from the one that sees to the one that may do everything."""
 
     VIEWER = "viewer"
-    """Sees tasks, pipelines, tools, runs and events."""
+    """Sees tasks, pipelines, tools, runs, events and workers."""
     EDITOR = "editor"
-    """Also declares, runs, pauses, cancels, retries and publishes."""
+    """Also declares, runs, pauses, cancels, retries, unparks and publishes."""
     APPROVER = "approver"
     """Sees runs and answers their approvals; an editor can't, so that an agent does not approve its own work."""
     ADMIN = "admin"
@@ -52,7 +52,9 @@ def _rights(verbs: tuple[str, ...], *resources: str) -> frozenset[Right]:
     return frozenset(Right(verb, resource) for verb in verbs for resource in resources)
 
 
-_SEE: Final = _rights(("get", "list"), *DECLARED, "runs", "events") | _rights(("get",), "quotas")
+_SEE: Final = (
+    _rights(("get", "list"), *DECLARED, "runs", "events") | _rights(("get",), "quotas") | _rights(("list",), "workers")
+)
 _EDIT: Final = _rights(("create", "update", "patch", "delete"), *DECLARED) | _rights(
     ("create",), *(f"tasks/{verb}" for verb in TASK_VERBS), *(f"runs/{verb}" for verb in RUN_VERBS), "events"
 )

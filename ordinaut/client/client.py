@@ -17,6 +17,7 @@ from ordinaut.client.retrying import Retries
 from ordinaut.client.runs import Runs
 from ordinaut.client.tasks import Tasks
 from ordinaut.client.tokens import TokenSource, token_source
+from ordinaut.client.workers import Workers
 
 if TYPE_CHECKING:
     from ordinaut import shapes
@@ -84,6 +85,7 @@ class Client:
         self.backfills = Backfills(connection, namespace=namespace, read=read)
         self.events = Events(connection, namespace=namespace, read=read)
         self.audit = Audit(connection, namespace=namespace, read=read)
+        self.workers = Workers(connection, namespace=namespace, read=read)
 
     def __repr__(self) -> str:
         return f"Client({self.url!r}, namespace={self.namespace!r})"

@@ -10,7 +10,7 @@ from ordinaut.client.declared import Namespaced, keyed
 from ordinaut.client.errors import ClientError, Unreachable
 from ordinaut.client.sse import ServerEvent, read_events
 from ordinaut.client.tasks import moment
-from ordinaut.states import FINAL_RUN_PHASES, RunPhase
+from ordinaut.states import ENDED_RUN_PHASES, RunPhase
 
 if TYPE_CHECKING:
     from ordinaut import shapes
@@ -48,13 +48,22 @@ class Runs(Namespaced):
         """Return a run with its steps."""
         return await self._run(Call("GET", self._path("runs", run)))
 
+    async def why(self, run: str) -> "shapes.Why":
+        """Return where a run is and why it waits or has failed: the causes, the decisive one first."""
+        found: shapes.Why = await self._ask("Why", Call("GET", self._path("runs", run, "why")))
+        return found
+
     async def cancel(self, run: str) -> "shapes.Run":
-        """End a run that is not over; raises ``Conflict`` if it is."""
+        """End a run that is not over, or is parked; raises ``Conflict`` for others."""
         return await self._run(Call("POST", self._path("runs", run, "cancel"), headers=keyed(None)))
 
     async def retry(self, run: str, *, idempotency_key: str | None = None) -> "shapes.Run":
         """Start a new run that goes on at the first step that did not succeed; raises ``Conflict`` if that can't be."""
         return await self._run(Call("POST", self._path("runs", run, "retry"), headers=keyed(idempotency_key)))
+
+    async def unpark(self, run: str) -> "shapes.Run":
+        """Let a parked run go on at the first step without a result; raises ``Conflict`` if it is not parked."""
+        return await self._run(Call("POST", self._path("runs", run, "unpark"), headers=keyed(None)))
 
     async def wait(self, run: str, *, timeout: float | None = None) -> "shapes.Run":  # noqa: ASYNC109
         """
@@ -110,4 +119,4 @@ class Runs(Namespaced):
 
 def is_over(answer: Any) -> bool:
     """Whether a run as the API sent it is over."""
-    return answer["status"]["phase"] in FINAL_RUN_PHASES
+    return answer["status"]["phase"] in ENDED_RUN_PHASES

@@ -71,6 +71,11 @@ class Tasks(Declared["shapes.Task"]):
         found: shapes.Preview = await self._ask("Preview", call)
         return found
 
+    async def why(self, name: str) -> "shapes.Why":
+        """Return why a task runs or does not: the causes, the decisive one first, each with what to do about it."""
+        found: shapes.Why = await self._ask("Why", Call("GET", self._path("tasks", name, "why")))
+        return found
+
     async def plan_backfill(
         self, name: str, *, from_: datetime | str, to: datetime | str | None = None, max_active: int | None = None
     ) -> "shapes.BackfillPlan":

@@ -13,11 +13,11 @@ from ordinaut import schedule
 from ordinaut.access.caller import Caller
 from ordinaut.computing import compute
 from ordinaut.declaration.ending import cancel_runs
-from ordinaut.declaration.resolve import Tools, clock_start, is_exclusive, resolve
+from ordinaut.declaration.resolve import Queues, Tools, clock_start, is_exclusive, resolve, task_keys
 from ordinaut.events.envelope import Event
 from ordinaut.resources.task import TaskSpec
 from ordinaut.states import Origin
-from ordinaut.store import declared, events, runs, status, turns
+from ordinaut.store import declared, events, keys, queues, runs, status, turns
 from ordinaut.store.declared import (
     KINDS,
     ClockStart,
@@ -145,12 +145,14 @@ async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None
         {(task.namespace, name) for task in tasks for name in task.tool_refs}
         | {(pipeline.namespace, name) for pipeline in pipelines.values() for name in pipeline.tool_refs},
     )
+    numbers = await queues.ensure(connection, {queue_name(task) for task in tasks})
     # A change of a pipeline may concern thousands of tasks.
-    decided = await compute(_decide, tasks, pipelines=pipelines, tools=tools)
+    decided = await compute(_decide, tasks, pipelines=pipelines, tools=tools, numbers=numbers)
     await declared.save_revisions(connection, decided.revisions)
     await declared.save_resolutions(connection, decided.resolutions)
     await declared.start_clocks(connection, decided.starts, tzdata=schedule.tzdata_version())
     await turns.track(connection, task_ids=decided.exclusive)
+    await keys.revisit(connection, task_ids=decided.keyed)
     await status.notify(connection, [task.task_id for task in tasks])
 
 
@@ -162,25 +164,42 @@ class _Decisions:
     resolutions: list[Resolution] = field(default_factory=list)
     starts: list[ClockStart] = field(default_factory=list)
     exclusive: list[int] = field(default_factory=list)
+    keyed: list[int] = field(default_factory=list)
+
+
+def queue_name(task: Unresolved) -> str:
+    """Return the queue that a task names."""
+    return str(task.spec.get("queue", queues.DEFAULT))
 
 
 def _decide(
-    tasks: Sequence[Unresolved], *, pipelines: Mapping[tuple[str, str], PipelineRow], tools: Tools
+    tasks: Sequence[Unresolved],
+    *,
+    pipelines: Mapping[tuple[str, str], PipelineRow],
+    tools: Tools,
+    numbers: Queues,
 ) -> _Decisions:
     """Return what is different now about tasks. Pure, for the CPU."""
     decided = _Decisions()
     for task in tasks:
         spec = TaskSpec.model_validate(task.spec) if task.invalid is None else None
-        found = resolve(task, spec, pipeline=pipelines.get((task.namespace, task.pipeline_ref or "")), tools=tools)
+        pipeline = pipelines.get((task.namespace, task.pipeline_ref or ""))
+        found = resolve(task, spec, pipeline=pipeline, tools=tools, queues=numbers)
         digest = found.revision.digest if found.revision else None
-        if (found.reason, found.message, digest, found.params) != (
+        queue = task.queue if spec is None else numbers.get(spec.queue, task.queue)
+        keyed = task_keys(task, spec, found)
+        if (found.reason, found.message, digest, found.params, queue, keyed) != (
             task.reason,
             task.message,
             task.revision,
             task.params,
+            task.queue,
+            task.keys,
         ):
-            resolution = Resolution(task.task_id, found.reason, found.message, digest, found.params)
+            resolution = Resolution(task.task_id, found.reason, found.message, digest, found.params, queue, keyed)
             decided.resolutions.append(resolution)
+        if keyed != task.keys:
+            decided.keyed.append(task.task_id)
         if found.revision and digest != task.revision:
             decided.revisions[found.revision.digest] = found.revision.body
         if start := clock_start(task, spec):

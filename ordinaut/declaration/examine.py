@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ordinaut.declaration.nominal import ANY_ANCHOR, parse_schedules
+from ordinaut.engine.concurrency import check_keys
 from ordinaut.engine.plan import compile_pipeline, first_mistakes, tool_names
 from ordinaut.engine.schema import compile_schema
 from ordinaut.errors import FieldError, Invalid, Mistakes
@@ -77,7 +78,10 @@ def declared(resource: AnyResource) -> Declared:
 def _examinations(resource: AnyResource) -> list[Any]:
     match resource:
         case Task():
-            checks: list[Any] = [lambda: parse_schedules(resource.spec, anchor=_created(resource), field="spec")]
+            checks: list[Any] = [
+                lambda: parse_schedules(resource.spec, anchor=_created(resource), field="spec"),
+                lambda: check_keys(resource.spec.concurrency, field="spec.concurrency"),
+            ]
             if (pipeline := resource.spec.pipeline) is not None:
                 checks.append(lambda: compile_pipeline(pipeline, field="spec.pipeline"))
             return checks

@@ -6,25 +6,33 @@ in the same transaction. Both are level-triggered: they look at what is, never a
 heals by itself when what it lacked appears.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import orjson
 from pydantic import ValidationError
 
 from ordinaut.declaration.nominal import not_before, schedule_key, stored_schedules
+from ordinaut.engine.concurrency import render_keys
 from ordinaut.engine.plan import Revision, first_mistakes, revision
 from ordinaut.engine.schema import apply_defaults, compile_schema
-from ordinaut.errors import Invalid
+from ordinaut.errors import Invalid, shown
 from ordinaut.remembering import remembered
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.task import TaskSpec
 from ordinaut.schedule import CatchUpPolicy, next_fires
 from ordinaut.store.declared import ClockStart, PipelineRow, Unresolved
+from ordinaut.store.keys import RunKey, TaskKey, dump
+from ordinaut.store.queues import MAX_QUEUES
 
 Tools = Mapping[tuple[str, str], str | None]
 """Why a tool can't be used, None when it can, by (namespace, name); missing ones have no entry."""
+
+Queues = Mapping[str, int]
+"""Numbers of queues by their names; one that there was no room for has no entry."""
+
+KEYS_FIELD: Final = "spec.concurrency"
 
 NO_CLOCK = b""
 """Schedule key of a task whose spec can't be used: whatever comes next is an edit."""
@@ -32,18 +40,31 @@ NO_CLOCK = b""
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether a task can run: its next run pins ``revision``, None when it can't, and gets ``params``."""
+    """
+    Whether a task can run: its next run pins ``revision``, None when it can't, and gets ``params``.
+
+    ``keys`` are those of the run, one for each entry of the task's ``concurrency``.
+    """
 
     reason: str
     message: str
     revision: Revision | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    keys: Sequence[str] = ()
 
 
-def resolve(task: Unresolved, spec: TaskSpec | None, *, pipeline: PipelineRow | None, tools: Tools) -> Readiness:
-    """Return whether a task can run with the pipeline and tools that exist now; ``spec`` is None where it is wrong."""
+def resolve(
+    task: Unresolved, spec: TaskSpec | None, *, pipeline: PipelineRow | None, tools: Tools, queues: Queues
+) -> Readiness:
+    """Return whether a task can run with what exists now; ``spec`` is None where it is wrong."""
     if spec is None:
         return Readiness("InvalidSpec", task.invalid or "")
+    if spec.queue not in queues:
+        message = (
+            f"spec.queue: {shown(spec.queue)} would be one queue more than the {MAX_QUEUES} that an installation may"
+            " have; name one that is there"
+        )
+        return Readiness("TooManyQueues", message)
     if task.pipeline_ref is not None:
         if pipeline is None:
             message = f"spec.pipelineRef.name: there is no Pipeline {task.namespace}/{task.pipeline_ref}; apply it"
@@ -90,6 +111,20 @@ def is_exclusive(spec: TaskSpec) -> bool:
     return spec.concurrency_policy != "Allow"
 
 
+def task_keys(task: Unresolved, spec: TaskSpec | None, found: Readiness) -> list[dict[str, Any]]:
+    """Return the concurrency keys of a task as stored; where its spec is wrong, its last limits go on to count."""
+    if spec is None:
+        return task.keys
+    keys: Sequence[str | None] = found.keys or [None] * len(spec.concurrency)
+    return dump(TaskKey(entry.key, entry.limit, key) for entry, key in zip(spec.concurrency, keys, strict=True))
+
+
+def run_keys(spec: TaskSpec, params: Mapping[str, Any]) -> list[RunKey]:
+    """Return the concurrency keys of a run with params of its own; ``Invalid`` if they don't give one."""
+    keys = render_keys(spec.concurrency, params, field=KEYS_FIELD)
+    return [RunKey(key, entry.key) for key, entry in zip(keys, spec.concurrency, strict=True)]
+
+
 def _tools_missing(namespace: str, needed: list[str], tools: Tools) -> Readiness | None:
     for name in needed:
         if (namespace, name) not in tools:
@@ -109,8 +144,12 @@ def _pinned(spec: TaskSpec, pipeline: PipelineRow | None) -> Readiness:
         params = effective_params(steps, spec.params, field="spec.params")
     except Invalid as invalid:
         return Readiness("InvalidParams", first_mistakes(invalid.errors))
+    try:
+        keys = render_keys(spec.concurrency, params, field=KEYS_FIELD)
+    except Invalid as invalid:
+        return Readiness("InvalidConcurrencyKey", first_mistakes(invalid.errors))
     message = "the pipeline and its tools are there"
-    return Readiness("Resolved", message, revision(pipeline=steps, task=spec), params)
+    return Readiness("Resolved", message, revision(pipeline=steps, task=spec), params, keys)
 
 
 def effective_params(pipeline: PipelineSpec, params: Mapping[str, Any], *, field: str) -> Mapping[str, Any]:

@@ -1,5 +1,5 @@
 """
-Running a task by hand, cancelling a run and trying one again: what the API and the command line ask for.
+Running a task by hand, cancelling, retrying and unparking a run: what the API and the command line ask for.
 """
 
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from uuid import UUID
 
 from ordinaut import spans
 from ordinaut.computing import compute
-from ordinaut.declaration.ending import cancel_runs
-from ordinaut.declaration.resolve import effective_params, is_exclusive
+from ordinaut.declaration.ending import asked_by, cancel_runs
+from ordinaut.declaration.resolve import effective_params, is_exclusive, run_keys
 from ordinaut.errors import Conflict, NotFound
 from ordinaut.events.envelope import Event
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.task import TaskSpec
 from ordinaut.states import RunPhase, Trigger, WaitReason
-from ordinaut.store import clock, declared, events, runs, status, turns, work
+from ordinaut.store import clock, declared, events, history, runs, status, turns, work
 from ordinaut.store.clock import RunnableTask
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection
-from ordinaut.store.runs import NewRun
+from ordinaut.store.runs import NewRun, Run
 from ordinaut.store.turns import MAX_WAITING
 
 
@@ -35,7 +35,7 @@ async def run_now(
     Raises:
         NotFound: there is no such task.
         Conflict: the task is not ready, or allows only one run and has one.
-        Invalid: the params do not satisfy the pipeline's schema.
+        Invalid: the params do not satisfy the pipeline's schema, or don't give the task's concurrency keys.
     """
     task = await clock.lock_task(connection, namespace=namespace, name=name)
     if task is None:
@@ -55,6 +55,8 @@ async def run_now(
         effective,
         exclusive=is_exclusive(spec),
         waits=await _turn(connection, task, spec),
+        queue=task.queue,
+        keys=run_keys(spec, effective),
     )
     await _start(connection, new, task=task, spec=spec, trigger=Trigger.MANUAL)
     return run_id
@@ -64,9 +66,9 @@ def _effective(revision: Mapping[str, Any], params: Mapping[str, Any]) -> Mappin
     return effective_params(PipelineSpec.model_validate(revision["pipeline"]), params, field="params")
 
 
-async def cancel(connection: Connection, *, namespace: str, run_id: UUID) -> None:
+async def cancel(connection: Connection, *, namespace: str, run_id: UUID, by: str | None = None) -> None:
     """
-    End a run, as part of a transaction; a worker that holds it drops its work.
+    End a run because somebody asked for it, as part of a transaction; a worker that holds it drops its work.
 
     Raises:
         NotFound: the namespace has no such run.
@@ -76,7 +78,12 @@ async def cancel(connection: Connection, *, namespace: str, run_id: UUID) -> Non
     if run is None:
         raise NotFound(f"there is no run {run_id} in namespace {namespace}")
     ended = await cancel_runs(
-        connection, [run_id], tasks={run.task_id: run.task}, reason="Requested", error="somebody asked for it"
+        connection,
+        [run_id],
+        tasks={run.task_id: run.task},
+        reason="Requested",
+        error=asked_by(by),
+        parked=True,
     )
     if not ended:
         latest = await runs.get(connection, namespace=namespace, run_id=run_id)
@@ -120,6 +127,8 @@ async def retry(connection: Connection, *, namespace: str, run_id: UUID) -> UUID
         exclusive=is_exclusive(spec),
         retry_of=run_id,
         waits=await _turn(connection, task, spec),
+        queue=task.queue,
+        keys=run_keys(spec, old.params),
     )
     await _start(connection, new, task=task, spec=spec, trigger=Trigger.RETRY)
     await runs.copy_steps(connection, from_run=run_id, to_run=again)
@@ -133,14 +142,22 @@ def _runnable(task: RunnableTask) -> TaskSpec:
     return TaskSpec.model_validate(task.spec)
 
 
-async def _turn(connection: Connection, task: RunnableTask, spec: TaskSpec) -> WaitReason | None:
-    """Return why a run that is made now must wait, None if it need not; raises `Conflict` if none may be made."""
+async def _turn(
+    connection: Connection, task: RunnableTask, spec: TaskSpec, *, replacing: bool = True
+) -> WaitReason | None:
+    """
+    Return why a run that is made now must wait, None if it need not; raises `Conflict` if none may be made.
+
+    ``replacing``: with that policy it takes the place of those that are under way.
+    """
     if not is_exclusive(spec):
         return None
     standing = (await turns.standing(connection, task_ids=[task.task_id]))[task.task_id]
     where, policy = f"Task {task.namespace}/{task.name}", spec.concurrency_policy
     if standing.busy and policy == "Forbid":
         raise Conflict(f"{where} has a run under way and its concurrencyPolicy is Forbid; wait for it or cancel it")
+    if standing.busy and policy == "Replace" and not replacing:
+        raise Conflict(f"{where} has a newer run under way and its concurrencyPolicy is Replace; cancel that one first")
     if standing.waiting >= MAX_WAITING and policy == "Queue":
         raise Conflict(
             f"{where} has {standing.waiting} runs that wait for their turn, and its concurrencyPolicy is Queue; "
@@ -181,3 +198,54 @@ async def replace_active(connection: Connection, *, newest: Mapping[int, UUID], 
     for task_id, replaced in older.items():
         error = f"run {newest[task_id]} took its place"
         await cancel_runs(connection, replaced, tasks=tasks, reason="Replaced", error=error)
+
+
+async def unpark(connection: Connection, *, namespace: str, run_id: UUID) -> None:
+    """
+    Let a parked run go on, as part of a transaction: at the first step without a result, its deliveries counted anew.
+
+    It takes the place in the queue, or behind other runs of its task, that a new run would get.
+
+    Raises:
+        NotFound: the namespace has no such run.
+        Conflict: the run is not parked; its task is gone, not ready, or allows only one run and has one.
+    """
+    await history.hold(connection)
+    parked = await _parked(connection, namespace=namespace, run_id=run_id)
+    task = await clock.lock_task(connection, namespace=namespace, name=parked.task)
+    if task is None or task.task_id != parked.task_id:
+        raise Conflict(f"Task {namespace}/{parked.task} of run {run_id} was deleted")
+    spec = _runnable(task)
+    # Again: whoever had the task before may have unparked it, and is not to be told that it stands in its own way.
+    await _parked(connection, namespace=namespace, run_id=run_id)
+    again = NewRun(
+        run_id,
+        namespace,
+        task.task_id,
+        bytes.fromhex(parked.revision),
+        parked.priority,
+        parked.params,
+        scheduled_at=parked.scheduled_at,
+        exclusive=is_exclusive(spec),
+        waits=await _turn(connection, task, spec, replacing=False),
+        queue=task.queue,
+        keys=run_keys(spec, parked.params),
+    )
+    if not await runs.unpark(connection, again):
+        await _parked(connection, namespace=namespace, run_id=run_id)
+    told = Event("run.unparked", namespace, task.name, run=str(run_id))
+    await events.append(connection, [told.compact()])
+    await status.notify(connection, [task.task_id])
+
+
+async def _parked(connection: Connection, *, namespace: str, run_id: UUID) -> Run:
+    """Return a run that is parked; raises `NotFound` or `Conflict` for others."""
+    run = await runs.get(connection, namespace=namespace, run_id=run_id)
+    if run is None:
+        raise NotFound(f"there is no run {run_id} in namespace {namespace}")
+    if run.phase == RunPhase.PARKED:
+        return run
+    if run.finished_at is None:
+        raise Conflict(f"run {run_id} is not parked: it is {run.phase}")
+    remedy = "" if run.phase == RunPhase.SUCCEEDED else "; try it again with a retry, which makes another run"
+    raise Conflict(f"run {run_id} is not parked, it has ended: {run.phase}{remedy}")

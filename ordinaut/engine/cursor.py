@@ -7,15 +7,13 @@ no committed result.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ordinaut.engine.plan import Plan, PlanStep
 from ordinaut.states import FINAL_STEP_PHASES, RunPhase, StepPhase
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """A step's row: its final result, or its last failure while it waits for a retry."""
 
     seq: int
@@ -25,16 +23,14 @@ class Committed:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(NamedTuple):
     """Carry out this step; ``attempt`` counts its tries from 1."""
 
     step: PlanStep
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """The run is over. Its output is still to be rendered if it succeeded."""
 
     phase: RunPhase
@@ -53,6 +49,8 @@ def next_move(plan: Plan, committed: Mapping[int, Committed]) -> Move:
         result = committed.get(step.seq)
         if result is None:
             return Execute(step, attempt=1)
+        if result.phase is StepPhase.SUCCEEDED:
+            continue
         if result.phase not in FINAL_STEP_PHASES:
             return Execute(step, attempt=result.attempt + 1)
         if result.phase in _FAILURES and step.on_error == "Fail":

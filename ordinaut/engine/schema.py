@@ -25,8 +25,12 @@ from ordinaut.errors import FieldError, Invalid, Mistake
 MAX_BYTES = 64 * 1024
 """Size of a schema, as JSON."""
 
-MAX_PATTERN_WORK = 1 << 33
-"""Bytes of compiled patterns, times bytes of the value: some 2 s for the worst patterns found, a blink for others."""
+MAX_PATTERN_WORK = 1 << 31
+"""
+Bytes of compiled patterns, times bytes of the value: some 0.3 s for the worst patterns found, a blink for others.
+
+Nothing else in the process goes on meanwhile, a worker's heartbeat neither: it must be far below the time of a lease.
+"""
 
 _WELL_FORMED = jsonschema_rs.Draft202012Validator(dict(METASCHEMA), offline=True)
 """Decides whether a document is a schema; ``jsonschema_rs`` brings the vocabularies that the metaschema refers to."""

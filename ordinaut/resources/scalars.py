@@ -32,6 +32,21 @@ Name = Annotated[
 ]
 """The name of an object of Kubernetes; 63 characters, so that it also fits a label."""
 
+MAX_LABEL: Final = 63
+LABEL_PATTERN: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+Label = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_LABEL),
+    pattern(
+        LABEL_PATTERN,
+        message="a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+        "and end with an alphanumeric character",
+        remedy="write it like heavy-work",
+    ),
+]
+"""A name without dots."""
+
 StepId = Annotated[
     str,
     Field(min_length=1, max_length=63),

@@ -20,6 +20,7 @@ from ordinaut.resources.scalars import (
     Expression,
     Interval,
     IntervalWithinDay,
+    Label,
     Moment,
     Name,
     PositiveDuration,
@@ -27,6 +28,7 @@ from ordinaut.resources.scalars import (
     TimeZone,
     Topic,
 )
+from ordinaut.resources.templates import ClosedTemplate
 
 MAX_SCHEDULES: Final = 10
 MAX_EXCEPTIONS: Final = 1000
@@ -123,10 +125,18 @@ class CatchUp(Part):
 class ConcurrencyKey(Part):
     """A bound on how many runs with an equal key are active at a time, over all tasks of the namespace."""
 
-    key: str = Field(min_length=1, max_length=1024)
-    """The key; may hold templates over params."""
+    key: ClosedTemplate = Field(min_length=1, max_length=1024)
+    """The key; may hold templates over params: ${params.account}."""
     limit: int = Field(default=1, ge=1, le=10_000)
-    """Runs at a time."""
+    """Runs at a time. Default: 1. A change counts at once, also for runs that wait already."""
+
+
+_ONE_LIMIT: Final = Rule(
+    cel="self.all(one, self.exists_one(other, other.key == one.key))",
+    holds=lambda entries: len({entry.key for entry in entries}) == len(entries),
+    message="names a key twice",
+    remedy="give it one entry with the smaller limit",
+)
 
 
 class TaskSpec(Part):
@@ -160,10 +170,12 @@ class TaskSpec(Part):
     """How long a run may take in all."""
     priority: int = Field(default=5, ge=0, le=9)
     """Work of higher priority is done first. Default: 5."""
-    concurrency: Annotated[
-        list[ConcurrencyKey], NotYet("leave it out, and use concurrencyPolicy to bound the runs of one task")
-    ] = Field(default=[], max_length=8)
-    """Bounds on runs with an equal key."""
+    queue: Label = "default"
+    """The queue in which its runs wait for a worker of that queue; the same in all namespaces. A change counts for runs
+    that are made from then on. Default: default."""
+    concurrency: Annotated[list[ConcurrencyKey], _ONE_LIMIT] = Field(default=[], max_length=8)
+    """Bounds on runs with an equal key. A run starts when there is room for it under each of them, and takes a slot of
+    each until it ends."""
     jitter: IntervalWithinDay | None = None
     """Start each run up to this much later, a day at most, always by the same amount for the same task and time."""
 

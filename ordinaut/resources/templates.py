@@ -9,12 +9,12 @@ same message is followed by a remedy. What an expression means is for ``ordinaut
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic.json_schema import JsonSchemaValue
 
 from ordinaut.errors import FieldError
-from ordinaut.resources.rules import Check
+from ordinaut.resources.rules import Check, pattern
 
 TEMPLATE_PATTERN: Final = r"^(?<each_template_is_closed>[^$]|\$+[^${]|\$\$+\{|\$\{[^}]+\})*\$*$"
 """
@@ -75,3 +75,14 @@ def _closed(depth: int) -> dict[str, Any]:
     if depth:
         anything["additionalProperties"] = anything["items"] = _closed(depth - 1)
     return anything
+
+
+ClosedTemplate = Annotated[
+    str,
+    pattern(
+        TEMPLATE_PATTERN.replace("?<each_template_is_closed>", ""),
+        message="has a ${ without its end",
+        remedy="close each ${ with a } after its expression; a ${ that is text is written $${",
+    ),
+]
+"""Text that is a template itself."""

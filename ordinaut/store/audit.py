@@ -1,7 +1,8 @@
 """
 The audit trail: who changed what, and who was not allowed to.
 
-The api writes a row for each change that a caller made and for each refusal; rows are only ever added.
+The api writes a row for each change that a caller made and for each refusal. Rows are never changed; the operator
+forgets those that are older than they have to be kept.
 """
 
 from collections.abc import Mapping
@@ -73,3 +74,8 @@ async def list_(
     chosen = {"actor": actor, "verb": verb, "decision": decision}
     await cursor.execute(SQL["list_audit"], {"namespace": namespace, "limit": limit, "before": before, **chosen})
     return await fetch(cursor)
+
+
+async def forget(connection: Connection, *, days: int, limit: int = 10_000) -> int:
+    """Forget the oldest lines that are older than so many days, some of them; returns how many."""
+    return (await connection.execute(SQL["forget_audit"], {"days": days, "limit": limit})).rowcount

@@ -6,7 +6,7 @@ locks keep a nominal time from firing twice: the rows that :func:`lock` and :fun
 then the task's clock), and the key of the ledger, of which :func:`make_up` tells what may get a run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -113,7 +113,9 @@ class BackfilledTask:
     schedule_key: bytes
     creator_id: int | None
     creator: dict[str, Any] | None
+    queue: int
     now: datetime
+    keys: Sequence[Mapping[str, Any]] = ()
 
 
 async def subject(connection: Connection, *, namespace: str, name: str) -> Subject | None:

@@ -6,7 +6,7 @@ its own rows. The key of the ledger is the second lock: :func:`record` tells whi
 get a run.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -20,7 +20,17 @@ from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
 from ordinaut.store.turns import FREE, Standing
 
-NOT_OF_TIME = ["pipeline", "pipelineRef", "params", "triggers", "retryStrategy", "timeout", "concurrency", "suspend"]
+NOT_OF_TIME = [
+    "pipeline",
+    "pipelineRef",
+    "params",
+    "triggers",
+    "retryStrategy",
+    "timeout",
+    "queue",
+    "concurrency",
+    "suspend",
+]
 """Parts of a spec that firing does not read: without them, the specs of many tasks are alike."""
 
 
@@ -30,7 +40,7 @@ class DueTask(NamedTuple):
 
     ``exclusive``: it allows only one run at a time, and ``standing`` is how it stands about that. ``creator`` is the
     identity whose rights its runs need, as ``access.caller`` wrote it; None where they need none. ``spec`` is JSON,
-    without what does not matter to firing.
+    without what does not matter to firing; ``keys`` are its concurrency keys as stored, None where it has none.
 
     The fields before ``standing`` are the columns of ``claim_due_tasks``, in their order. A tuple, since thousands may
     be due at once.
@@ -53,6 +63,8 @@ class DueTask(NamedTuple):
     unauthorized_at: datetime | None = None
     creator_id: int | None = None
     creator: dict[str, Any] | None = None
+    queue: int = 0
+    keys: Sequence[Mapping[str, Any]] | None = None
     standing: Standing = FREE
 
 
@@ -108,6 +120,7 @@ class RunnableTask:
     reason: str
     message: str
     revision: bytes | None
+    queue: int
     now: datetime
 
 

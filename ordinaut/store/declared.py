@@ -100,6 +100,8 @@ class Unresolved:
     message: str
     revision: bytes | None
     params: dict[str, Any]
+    queue: int
+    keys: list[dict[str, Any]]
     paused_at: datetime | None
     snoozed_until: datetime | None
     schedule_key: bytes | None
@@ -121,13 +123,15 @@ class PipelineRow:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Whether a task can run, why not, and what its next run pins and gets."""
+    """Whether a task can run, why not, what its next run pins and gets, its queue, and its concurrency keys."""
 
     task_id: int
     reason: str
     message: str
     revision: bytes | None
     params: Mapping[str, Any]
+    queue: int
+    keys: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +264,8 @@ async def save_resolutions(connection: Connection, resolutions: Sequence[Resolut
                 "messages": [one.message for one in resolutions],
                 "revisions": [one.revision for one in resolutions],
                 "params": [_json(one.params) for one in resolutions],
+                "queues": [one.queue for one in resolutions],
+                "keys": [_json(one.keys) for one in resolutions],
             },
         )
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+from psycopg import AsyncCursor
 from psycopg.rows import class_row
 
 from ordinaut.computing import compute
@@ -47,13 +48,23 @@ async def append(connection: Connection, events: Sequence[Mapping[str, Any]]) ->
     """Write compact events as part of the caller's transaction and return the ids that they will have."""
     if not events:
         return []
-    about = {one["ns"] for one in events} | {_about(one["ns"], one["type"]) for one in events}
-    written = await connection.execute(
-        SQL["append_outbox"], {"events": orjson.dumps(list(events)).decode(), "about": sorted(about)}
-    )
-    row = await written.fetchone()
+    row = await (await _write(connection, events)).fetchone()
     assert row is not None  # noqa: S101 - an insert returns its row
     return [id_of(row[0], place) for place in range(len(events))]
+
+
+async def add(connection: Connection, events: Sequence[Mapping[str, Any]]) -> None:
+    """As :func:`append`, for who needs no ids: in a pipeline nothing is waited for."""
+    if events:
+        await _write(connection, events)
+
+
+async def _write(connection: Connection, events: Sequence[Mapping[str, Any]]) -> AsyncCursor[tuple[Any, ...]]:
+    kinds = {(one["ns"], one["type"]) for one in events}
+    about = {namespace for namespace, _ in kinds} | {_about(*kind) for kind in kinds}
+    return await connection.execute(
+        SQL["append_outbox"], {"events": orjson.dumps(list(events)).decode(), "about": sorted(about)}
+    )
 
 
 async def list_(

@@ -25,7 +25,7 @@ class Invariant(StrEnum):
     LOST_RUN = "lost_run"
     """A run that has not ended is in the queue, waits, or is under a lease."""
     ENDED_RUN_KEPT = "ended_run_kept"
-    """A run that has ended leaves queue, delay, lease, and whatever waits for a turn."""
+    """A run that has ended leaves queue, delay, lease, whatever waits for a turn or a key, and its slots."""
     DOUBLED_RUN = "doubled_run"
     """A run is in one place at a time, so that one worker carries it out."""
     FIRE_WITHOUT_RUN = "fire_without_run"
@@ -34,6 +34,10 @@ class Invariant(StrEnum):
     """A task with ``concurrencyPolicy`` Forbid or Queue has one running run at most."""
     STALLED_TURN = "stalled_turn"
     """Where runs wait for their turn, an unfinished run has it."""
+    STALLED_KEY = "stalled_key"
+    """Where a run waits for concurrency keys, one of them has no room."""
+    EXCEEDED_KEY = "exceeded_key"
+    """A concurrency key is given to a run only while fewer runs than its task's limit hold it."""
     UNACCOUNTED_TIME = "unaccounted_time"
     """Each nominal time up to the last that was decided has its line in the ledger."""
     INVENTED_TIME = "invented_time"
@@ -79,6 +83,16 @@ async def overlapping_runs(connection: Connection) -> Look:
 async def stalled_turns(connection: Connection) -> Look:
     """Look at all tasks with runs that wait for their turn."""
     return await _list(connection, "runs_without_turn", {"limit": AT_ONCE})
+
+
+async def stalled_keys(connection: Connection, *, looked_at: int) -> Look:
+    """Look at so many contests for concurrency keys."""
+    return await _list(connection, "runs_without_room", {"looked_at": looked_at, "limit": AT_ONCE})
+
+
+async def exceeded_keys(connection: Connection) -> Look:
+    """Look at all slots of concurrency keys that are held."""
+    return await _list(connection, "slots_beyond_limit", {"limit": AT_ONCE})
 
 
 async def _look(connection: Connection, statement: str, params: Mapping[str, object]) -> Look:

@@ -16,14 +16,12 @@ from importlib import resources
 from psycopg import sql
 
 from ordinaut.errors import StoreUnready
+from ordinaut.store import history
 from ordinaut.store.pool import SCHEMA, Connection
 from ordinaut.store.queries import SQL
 
 LOCK_KEY = 0x0D1_0A07
 """Key of the advisory lock; any number, the same in every release."""
-
-PARTITION_DAYS_AHEAD = 7
-"""Days of history partitions that exist beforehand, so that an operator may be away for a week."""
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
@@ -111,7 +109,7 @@ async def migrate(connection: Connection) -> list[Migration]:
                     SQL["record_migration"],
                     {"version": migration.version, "name": migration.name, "checksum": migration.checksum},
                 )
-        await connection.execute(SQL["ensure_partitions"], {"days_back": 1, "days_ahead": PARTITION_DAYS_AHEAD})
+        await history.make_ahead(connection)
     finally:
         await connection.execute(SQL["unlock_migrations"], {"key": LOCK_KEY})
     return missing

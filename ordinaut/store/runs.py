@@ -17,7 +17,8 @@ from psycopg.rows import class_row
 
 from ordinaut import metrics, spans
 from ordinaut.states import RunPhase, StepPhase, Trigger, WaitReason
-from ordinaut.store import turns
+from ordinaut.store import keys, turns
+from ordinaut.store.keys import KeyedRun, RunKey
 from ordinaut.store.pool import Connection, fetch
 from ordinaut.store.queries import SQL
 
@@ -27,7 +28,8 @@ class NewRun(NamedTuple):
     A run to be made.
 
     ``exclusive``: its task allows only one at a time; ``retry_of``: the run it goes on from. It ``waits`` for its turn
-    behind another run of the task (`WaitReason.TURN`), or until ``start_at`` (`WaitReason.JITTER`).
+    behind another run of the task (`WaitReason.TURN`), or until ``start_at`` (`WaitReason.JITTER`), and then for its
+    ``keys``.
     """
 
     run_id: UUID
@@ -41,6 +43,13 @@ class NewRun(NamedTuple):
     retry_of: UUID | None = None
     waits: WaitReason | None = None
     start_at: datetime | None = None
+    queue: int = 0
+    keys: Sequence[RunKey] = ()
+
+    @property
+    def first_wait(self) -> WaitReason | None:
+        """What it waits for first; None: nothing."""
+        return self.waits or (WaitReason.CONCURRENCY_KEY if self.keys else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +122,52 @@ async def create(connection: Connection, runs: Sequence[NewRun], *, trigger: Tri
             "priorities": [run.priority for run in runs],
             "params": [orjson.dumps(run.params).decode() for run in runs],
             "retries": [run.retry_of for run in runs],
-            "waits": [run.waits for run in runs],
+            "waits": [run.first_wait for run in runs],
         },
     )
+    await _place(connection, runs)
+
+
+async def _place(connection: Connection, runs: Sequence[NewRun]) -> None:
+    """Put runs where they wait: in the queue, or behind others of their task, or until a time, or for their keys."""
     await _take_turns(connection, [run for run in runs if run.exclusive])
-    at_once = [run for run in runs if run.waits is None]
+    at_once = [run for run in runs if run.first_wait is None]
     if at_once:
-        await connection.execute(SQL["enqueue"], _places(at_once))
-        await connection.execute(SQL["notify_work"])
+        places = _places(at_once)
+        await connection.execute(SQL["enqueue"], places | {"namespaces": [run.namespace for run in at_once]})
+        await connection.execute(SQL["notify_work"], {"queues": places["queues"]})
     later = [run for run in runs if run.waits is WaitReason.JITTER]
     if later:
-        await connection.execute(SQL["enqueue_later"], _places(later) | {"starts": [run.start_at for run in later]})
+        then = {"starts": [run.start_at for run in later], "keys": [keys.as_json(run.keys) for run in later]}
+        await connection.execute(SQL["enqueue_later"], _places(later) | then)
         await connection.execute(SQL["notify_clock"])
+    keyed = [run for run in runs if run.first_wait is WaitReason.CONCURRENCY_KEY]
+    if keyed:
+        await keys.wait(
+            connection,
+            [KeyedRun(run.run_id, run.namespace, run.task_id, run.queue, run.priority, run.keys) for run in keyed],
+        )
+
+
+async def unpark(connection: Connection, run: NewRun) -> bool:
+    """
+    Let a parked run go on where it stood, as part of the caller's transaction; tell whether it still was parked.
+
+    Its deliveries are counted anew, and so is the time it may take. Its place is that of a new run; the results of its
+    steps stay.
+    """
+    cursor = await connection.execute(SQL["unpark_run"], {"run_id": run.run_id, "waits": run.first_wait})
+    if cursor.rowcount == 0:
+        return False
+    await connection.execute(SQL["unpark_steps"], {"run_id": run.run_id})
+    await _place(connection, [run])
+    return True
+
+
+async def steps_under_way(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the first step without a result of each run; those of which all steps have one are left out."""
+    cursor = await connection.execute(SQL["steps_under_way"], {"run_ids": list(run_ids)})
+    return {row[0]: row[1] for row in await cursor.fetchall()}
 
 
 async def _take_turns(connection: Connection, exclusive: Sequence[NewRun]) -> None:
@@ -136,26 +179,48 @@ async def _take_turns(connection: Connection, exclusive: Sequence[NewRun]) -> No
         **_places(waiting),
         task_ids=[run.task_id for run in waiting],
         starts=[run.start_at for run in waiting],
+        keys=[keys.as_json(run.keys) for run in waiting],
     )
 
 
 def _places(runs: Sequence[NewRun]) -> dict[str, list[Any]]:
-    return {"run_ids": [run.run_id for run in runs], "priorities": [run.priority for run in runs]}
+    return {
+        "run_ids": [run.run_id for run in runs],
+        "queues": [run.queue for run in runs],
+        "priorities": [run.priority for run in runs],
+    }
 
 
 async def finish(
-    connection: Connection, run_ids: Sequence[UUID], *, phase: RunPhase, reason: str, error: str
+    connection: Connection,
+    run_ids: Sequence[UUID],
+    *,
+    phase: RunPhase,
+    reason: str,
+    error: str,
+    started: datetime | None = None,
+    parked: bool = False,
 ) -> list[Finished]:
     """
     End unfinished runs from outside their worker, as part of the caller's transaction; return those it ended.
 
-    A worker that holds one is told, drops its work and can commit nothing more of it.
+    A worker that holds one is told, drops its work and can commit nothing more of it. ``started`` is when they began,
+    for who has taken them from their lease. With ``parked`` those that are parked are ended, too. One that is parked
+    itself keeps the step that waits for a retry as it is, since it may go on.
     """
     if not run_ids:
         return []
     cursor = connection.cursor(row_factory=class_row(Finished))
     await cursor.execute(
-        SQL["finish_runs"], {"run_ids": list(run_ids), "phase": phase.value, "reason": reason, "error": error}
+        SQL["finish_runs"],
+        {
+            "run_ids": list(run_ids),
+            "phase": phase.value,
+            "reason": reason,
+            "error": error,
+            "started": started,
+            "parked": parked,
+        },
     )
     finished = await cursor.fetchall()
     ended = {"run_ids": [run.run_id for run in finished]}
@@ -163,10 +228,13 @@ async def finish(
     if spans.receiver is not None:
         spans.receiver.record(_span(run, phase=phase, reason=reason) for run in finished)
     if finished:
-        await connection.execute(SQL["finish_waiting_steps"], {**ended, "phase": StepPhase.CANCELLED.value})
-        # In this order: one that waits for its turn may be getting it just now, and wait for its time from then on.
+        if phase is not RunPhase.PARKED:
+            await connection.execute(SQL["finish_waiting_steps"], {**ended, "phase": StepPhase.CANCELLED.value})
+        # In this order: one that waits for its turn may be getting it just now, and wait for its time from then on, and
+        # then for its keys.
         await turns.forget(connection, run_ids=ended["run_ids"])
         await connection.execute(SQL["forget_delayed"], ended)
+        await keys.forget(connection, run_ids=ended["run_ids"])
         await turns.pass_on(connection, ended=ended["run_ids"])
         for run in finished:
             await connection.execute(SQL["notify_cancel"], {"run_id": str(run.run_id)})

@@ -53,18 +53,26 @@ async def wait(
     *,
     run_ids: Sequence[UUID],
     task_ids: Sequence[int],
+    queues: Sequence[int],
     priorities: Sequence[int],
     starts: Sequence[datetime | None],
+    keys: Sequence[str | None] = (),
 ) -> None:
-    """Let new runs wait for their turn, in this order; with the turn they start at once, but not before ``starts``."""
+    """
+    Let new runs wait for their turn, in this order; with the turn they start at once, but not before ``starts``.
+
+    ``keys`` are those that they need then, as the queue keeps them.
+    """
     if run_ids:
         await connection.execute(
             SQL["wait_for_turns"],
             {
                 "run_ids": list(run_ids),
                 "task_ids": list(task_ids),
+                "queues": list(queues),
                 "priorities": list(priorities),
                 "starts": list(starts),
+                "keys": list(keys) or [None] * len(run_ids),
             },
         )
 
@@ -76,7 +84,11 @@ async def track(connection: Connection, *, task_ids: Sequence[int]) -> None:
 
 
 async def pass_on(connection: Connection, *, ended: Sequence[UUID]) -> None:
-    """Take the turn from runs that end, and give it to the first of their tasks' runs that wait."""
+    """
+    Take the turn from runs that end, and give it to the first of their tasks' runs that wait.
+
+    Their slots of concurrency keys are freed at once with it, for :mod:`ordinaut.store.admission` to grant.
+    """
     await connection.execute(SQL["pass_turns"], {"run_ids": list(ended), "task_ids": []})
 
 

@@ -7,17 +7,25 @@ them gets it. The protocol is drawn in ``docs/architecture.md``.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import orjson
+from psycopg import errors
 from psycopg.rows import args_row, class_row
 
+from ordinaut.store.arrays import uuids
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
 
 Json = Any
+
+MAX_LOCK_WAIT: Final = timedelta(seconds=1)
+"""Time that a heartbeat waits for leases that are being settled, at most."""
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -67,9 +75,14 @@ class LeasedWork(NamedTuple):
     trigger: str
     scheduled_at: datetime | None
     created_at: datetime
-    params: Json
+    params_json: str
     run: str
     lane: int = 0
+
+    @property
+    def params(self) -> Json:
+        """The run's params, read anew each time: most steps need none of them."""
+        return orjson.loads(self.params_json)
 
     @property
     def is_open(self) -> bool:
@@ -146,7 +159,7 @@ async def take(
 
     What is returned without namespace was in the queue, but its run has ended: it is gone now.
     """
-    cursor = connection.cursor(row_factory=args_row(LeasedWork))
+    cursor = connection.cursor(row_factory=args_row(LeasedWork), binary=True)
     await cursor.execute(
         SQL["lease_work"],
         {
@@ -195,7 +208,8 @@ async def flows(connection: Connection, gaps: Sequence[Gap], *, limit: int) -> d
 
 async def lock_open_runs(connection: Connection, run_ids: Sequence[UUID]) -> set[UUID]:
     """Lock those of the runs that have not ended; leases are locked before runs everywhere, each in key order."""
-    cursor = await connection.execute(SQL["lock_open_runs"], {"run_ids": sorted(run_ids)})
+    ordered = sorted(run_ids, key=attrgetter("int"))
+    cursor = await connection.execute(SQL["lock_open_runs"], {"run_ids": uuids(ordered)})
     return {row[0] for row in await cursor.fetchall()}
 
 
@@ -207,9 +221,22 @@ async def requeue(connection: Connection, items: Sequence[Item]) -> None:
 
 
 async def heartbeat(connection: Connection, *, worker: str, leases: Sequence[int], ttl: timedelta) -> set[int]:
-    """Prolong leases and return those that are still held."""
-    cursor = await connection.execute(SQL["heartbeat"], {"leases": list(leases), "worker": worker, "ttl": ttl})
-    return {row[0] for row in await cursor.fetchall()}
+    """
+    Prolong leases and return those that are still held.
+
+    One that is just being settled is prolonged after that, unless it takes so long that whoever settles must be stuck.
+    """
+    where = {"worker": worker, "ttl": ttl}
+    cursor = await connection.execute(SQL["heartbeat"], where | {"leases": list(leases)})
+    held: dict[int, bool] = dict(await cursor.fetchall())
+    if locked := [lease_id for lease_id, prolonged in held.items() if not prolonged]:
+        patience = min(ttl / 10, MAX_LOCK_WAIT)
+        with suppress(errors.LockNotAvailable):
+            async with connection.transaction():
+                milliseconds = max(1, int(patience / timedelta(milliseconds=1)))
+                await connection.execute(SQL["wait_for_locks"], {"milliseconds": milliseconds})
+                await connection.execute(SQL["prolong_locked"], where | {"leases": locked})
+    return set(held)
 
 
 async def ended_runs(connection: Connection, run_ids: Sequence[UUID]) -> set[UUID]:
@@ -229,6 +256,12 @@ async def take_expired(connection: Connection, *, limit: int = 100) -> list[Expi
     cursor = connection.cursor(row_factory=class_row(ExpiredItem))
     await cursor.execute(SQL["take_expired_leases"], {"limit": limit})
     return await cursor.fetchall()
+
+
+async def end_lockers(connection: Connection, *, late: timedelta) -> int:
+    """End sessions that keep leases locked which ran out ``late`` ago or earlier; returns how many."""
+    row = await (await connection.execute(SQL["end_lockers"], {"late": late})).fetchone()
+    return int(row[0]) if row else 0
 
 
 def ward(queue: int) -> int:

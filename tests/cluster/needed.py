@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 
 import pytest
 
+from tests import pooler
 from tests.cluster import binaries, foreigncrds
 from tests.cluster.errors import MissingProgramError
 
@@ -32,6 +33,8 @@ def fetch(fixtures: Collection[str]) -> None:
         binaries.provide(sorted(programs))
         if "cluster_with_everything" in fixtures:
             foreigncrds.provide()
+        if "pooled" in fixtures:
+            pooler.provide()
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 
-from ordinaut.states import FINAL_RUN_PHASES
+from ordinaut.states import ENDED_RUN_PHASES
 from ordinaut.store import runs
 from ordinaut.store.pool import Pool
 from tests.chart.ledger import Ledger
@@ -107,7 +107,7 @@ async def ended(pool: Pool, made: list[UUID]) -> list[runs.Run]:
         while True:
             async with pool.connection() as connection:
                 found = await runs.list_(connection, namespace="default", limit=99)
-            if {run.run_id for run in found if run.phase in FINAL_RUN_PHASES} == set(made):
+            if {run.run_id for run in found if run.phase in ENDED_RUN_PHASES} == set(made):
                 return found
             await asyncio.sleep(0.05)
 

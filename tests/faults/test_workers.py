@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from ordinaut.states import FINAL_RUN_PHASES
+from ordinaut.states import ENDED_RUN_PHASES
 from ordinaut.store import runs
 from ordinaut.store.pool import Pool
 from ordinaut.store.runs import Run, Step
@@ -23,7 +23,7 @@ async def result(pool: Pool, run_id: UUID, *, seconds: float = 60) -> tuple[Run,
         while True:
             async with pool.connection() as connection:
                 run = await runs.get(connection, namespace="default", run_id=run_id)
-                if run is not None and run.phase in FINAL_RUN_PHASES:
+                if run is not None and run.phase in ENDED_RUN_PHASES:
                     return run, await runs.steps(connection, run_id=run_id)
             await asyncio.sleep(0.05)
 

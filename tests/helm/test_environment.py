@@ -76,7 +76,7 @@ def processes(objects: list[Object]) -> list[tuple[type[ProcessSettings], Object
 @pytest.mark.parametrize("values", CI)
 def test_every_variable_is_one_that_its_process_reads(helms: dict[str, Helm], values: str) -> None:
     for kind, container in processes(helms["helm4"].objects(values)):
-        known = {variable for name, field in kind.model_fields.items() for variable in settings._variables(name, field)}
+        known = {variable for name, field in kind.model_fields.items() for variable in settings.variables(name, field)}
         given = {one["name"] for one in container["env"]} - {"HTTPS_PROXY"}  # which one of the files adds
         told_alike = {name for name in given if name.startswith(IDENTITIES)} if kind is OperatorSettings else set()
         assert given <= known | STANDARD | told_alike, container["name"]

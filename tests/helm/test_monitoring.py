@@ -44,6 +44,7 @@ def test_a_monitor_gives_the_same_jobs_whatever_the_release_is_called(render: Re
     component, own = endpoint["relabelings"]
     assert component == {
         "sourceLabels": [f"__meta_kubernetes_{source}_label_app_kubernetes_io_component"],
+        "regex": "(operator|worker|api)(-.+)?",
         "targetLabel": "job",
         "replacement": "ordinaut-$1",
     }

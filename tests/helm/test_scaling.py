@@ -40,8 +40,8 @@ def test_keda_asks_for_the_work_that_is_there_and_for_what_is_due_soon(render: R
     scaled = pick(render(keda(dueWithinSeconds=90, runsPerReplica=8)), "ScaledObject")
     now, soon = [trigger["metadata"] for trigger in scaled["spec"]["triggers"]]
     # Without the runs in work, workers would be taken away as soon as they have taken all.
-    assert now["query"] == "SELECT ordinaut.claimable() + ordinaut.leased()"
-    assert soon["query"] == "SELECT ordinaut.due_within(90)"
+    assert now["query"] == "SELECT ordinaut.claimable_in('{default}') + ordinaut.leased_in('{default}')"
+    assert soon["query"] == "SELECT ordinaut.due_in('{default}', 90)"
     for trigger in (now, soon):
         assert trigger["targetQueryValue"] == "8"
         assert trigger["activationTargetQueryValue"] == "0"

@@ -20,7 +20,7 @@ async def make_task(connection: Connection, name: str = "task", *, namespace: st
     await declared.upsert(connection, "Task", [one], origin=Origin.API)
     task_id = (await declared.task_ids(connection, [key]))[key]
     await declared.save_revisions(connection, {REVISION: b'{"pipeline": {"steps": []}, "task": {}}'})
-    await declared.save_resolutions(connection, [Resolution(task_id, "Resolved", "", REVISION, {})])
+    await declared.save_resolutions(connection, [Resolution(task_id, "Resolved", "", REVISION, {}, 0)])
     return task_id
 
 
@@ -33,11 +33,17 @@ async def run_of(pool: Pool, run_id: uuid.UUID) -> Run:
 
 
 async def make_runs(
-    connection: Connection, task_id: int, count: int = 1, *, priority: int = 5, exclusive: bool = False
+    connection: Connection,
+    task_id: int,
+    count: int = 1,
+    *,
+    priority: int = 5,
+    exclusive: bool = False,
+    namespace: str = "default",
 ) -> list[uuid.UUID]:
     """Return the keys of new runs in the queue, in their order."""
     now = await clock.now(connection)
     keys = [new_run_id(now) for _ in range(count)]
-    new = [NewRun(key, "default", task_id, REVISION, priority, {}, exclusive=exclusive) for key in keys]
+    new = [NewRun(key, namespace, task_id, REVISION, priority, {}, exclusive=exclusive) for key in keys]
     await runs.create(connection, new, trigger=Trigger.MANUAL)
     return keys

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 SERVED_AT = "http://127.0.0.1:8080"
 
-REFUSED = {"cancel": 409, "retry": 409}
+REFUSED = {"cancel": 409, "retry": 409, "unpark": 409}
 """The run of the page has succeeded when these come."""
 
 

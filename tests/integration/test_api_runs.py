@@ -14,6 +14,7 @@ from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store import work
 from ordinaut.store.pool import Pool
 from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
+from ordinaut_operator import janitor
 from tests.declaring import declare, pipeline, task
 from tests.integration.serving import RUNS, TASKS, serving
 
@@ -157,6 +158,33 @@ async def test_cancel_ends_a_run_once(api: httpx.AsyncClient, pool: Pool) -> Non
     assert (found["status"]["phase"], found["status"]["reason"]) == ("Cancelled", "Requested")
 
 
+async def test_a_parked_run_is_over_until_somebody_unparks_it(api: httpx.AsyncClient, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    run = (await make_run(api))["metadata"]["name"]
+    assert (await api.post(f"{RUNS}/{run}/unpark")).status_code == 409
+    async with pool.connection() as connection:
+        await work.lease(connection, worker="lost", limit=1, ttl=timedelta(seconds=-1))
+    await janitor.reap(pool, max_deliveries=1)
+
+    over = (await api.get(f"{RUNS}/{run}/wait", params={"timeout": "30"})).json()["status"]
+    assert (over["phase"], over["reason"], over["steps"]) == ("Parked", "MaxDeliveriesExceeded", [])
+    assert "lost while step `fetch` was under way" in over["error"]
+    listed = (await api.get(RUNS, params={"phase": "Parked"})).json()["items"]
+    assert [one["metadata"]["name"] for one in listed] == [run]
+    events = [line async for line in (await api.get(f"{RUNS}/{run}/events")).aiter_lines()]
+    assert 'data: {"reason":"final"}' in [line.replace(": {", ": {").replace('": "', '":"') for line in events]
+
+    answers = await asyncio.gather(*(api.post(f"{RUNS}/{run}/unpark") for _ in range(3)))
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409]
+    (accepted,) = [answer.json() for answer in answers if answer.status_code == 202]
+    assert (accepted["status"]["phase"], accepted["metadata"]["name"]) == ("Pending", run)
+    assert [step["phase"] for step in accepted["status"]["steps"]] == ["Pending", "Pending"]
+    trail = (await api.get("/v1/namespaces/default/audit", params={"verb": "unpark"})).json()["items"]
+    assert [(line["object"], line["decision"]) for line in trail] == [(f"runs/{run}", "Allowed")] * len(trail)
+    await commit(pool, result(0, "fetch"), result(1, "send"), run=RunResult(RunPhase.SUCCEEDED))
+    assert (await api.get(f"{RUNS}/{run}")).json()["status"]["phase"] == "Succeeded"
+
+
 async def test_a_run_of_another_namespace_does_not_exist_here(api: httpx.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
@@ -166,6 +194,7 @@ async def test_a_run_of_another_namespace_does_not_exist_here(api: httpx.AsyncCl
         for answer in (
             await api.get(elsewhere),
             await api.post(f"{elsewhere}/cancel"),
+            await api.post(f"{elsewhere}/unpark"),
             await api.get(f"{elsewhere}/wait", params={"timeout": "0"}),
         ):
             assert answer.status_code == 404

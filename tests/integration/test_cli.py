@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 import yaml
@@ -21,7 +22,8 @@ from ordinaut_cli.app import app
 from tests import servers
 from tests.cluster.processes import free_port
 from tests.declaring import declare, declare_at, pipeline, task, tool
-from tests.running import Processes, processes
+from tests.running import Processes, processes, until
+from tests.toolserver import ToolServer
 
 pytestmark = pytest.mark.integration
 
@@ -302,6 +304,43 @@ def test_a_run_is_waited_for_and_tried_again(cli: Cli, database: str, started: P
     assert json.loads(cli("wait", again, "-o", "json").stdout)["status"]["phase"] == "Failed"
 
 
+def test_poison_that_is_cured_goes_on_where_it_was_parked(
+    cli: Cli, database: str, started: Processes, toolserver: ToolServer, tmp_path: Path
+) -> None:
+    tools = [tool(name, toolserver.url) for name in ("harmless", "poison")]
+    steps = [{"id": name, "uses": name} for name in ("harmless", "poison")]
+    declare_at(database, *tools, task("deadly", *steps))
+    cured = toolserver.gate("poison")
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    started.start("operator", source="directory", directory=manifests, max_deliveries=2)
+    run = cli.json("run", "deadly")["metadata"]["name"]
+    for deaths in (1, 2):
+        worker = started.start("worker", worker_name=f"w-{deaths}")
+        until(lambda deaths=deaths: len(toolserver.calls("poison")) == deaths, what=worker.log)
+        worker.kill()
+        with psycopg.connect(database) as connection:
+            connection.execute("UPDATE ordinaut.work_lease SET leased_until = now()")
+
+    over = cli("wait", run)
+    assert over.exit_code == 1
+    assert over.stderr == (
+        f"run {run} Parked: its workers were lost in each of 2 deliveries,"
+        " the last, w-2, while step `poison` was under way\n"
+    )
+    assert run in cli("runs", "--phase", "Parked").stdout
+    assert "w-2" in cli("describe", "run", run).stdout
+
+    cured.set()
+    assert cli("runs", "unpark", run).stdout == f"run {run} Pending\n"
+    assert cli("unpark", run).exit_code == 1
+    started.start("worker")
+    assert cli("wait", run).stdout == f"run {run} Succeeded\n"
+    assert len(toolserver.calls("harmless")) == 1
+    assert len(toolserver.calls("poison")) == 3
+    assert cli("runs", "--phase", "Parked").stdout == cli("runs", "--task", "nobody").stdout
+
+
 def test_what_happened_can_be_published_and_read(cli: Cli, files: Path) -> None:
     cli("apply", "-f", files)
     assert re.fullmatch(
@@ -490,3 +529,23 @@ def test_an_address_that_others_can_reach_is_refused(started: Processes) -> None
     api = started.start("api", wait=False, api_host="0.0.0.0")
     assert api.process.wait(30) == 2
     assert "Traceback" not in api.log()
+
+
+def test_why_gives_programs_what_rest_does_and_people_what_to_type(cli: Cli, files: Path) -> None:
+    assert cli("apply", "-f", files).exit_code == 0
+    run = cli.json("run", "hello")["metadata"]["name"]
+    for asked, path in (("hello", "tasks/hello"), (run, f"runs/{run}")):
+        answer = httpx.get(f"{cli.environment['ORDINAUT_API_URL']}/v1/namespaces/default/{path}/why")
+        # All but the moment at which each was asked.
+        assert {**cli.json("why", asked), "asOf": None} == {**answer.json(), "asOf": None}
+        assert cli.json("why", asked).keys() == answer.json().keys()
+
+    told = cli("why", f"default/{run}").stdout.splitlines()
+    assert told[0] == f"Run {run} of task default/hello: Pending"
+    assert told[1].startswith(
+        "! no live worker takes runs of queue default → ordinaut workers -n default   # start a worker"
+    )
+
+    wrong = cli("why", "hallo")
+    assert wrong.exit_code == 1
+    assert "did you mean hello?" in wrong.stderr

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ordinaut.states import FINAL_RUN_PHASES
+from ordinaut.states import ENDED_RUN_PHASES
 from tests.monitoring.conftest import Installation
 from tests.monitoring.queries import labels_of, mistakes
 from tests.monitoring.scraping import ROOT, TARGET_LABELS
@@ -23,7 +23,7 @@ DEMANDED = {
     *("OrdinautDown", "OrdinautSchedulerLate", "OrdinautQueueStuck", "OrdinautNoWorkers", "OrdinautLeaseExpiries"),
     *("OrdinautInvariantViolated", "OrdinautOutboxLag", "OrdinautRunFailureRatio", "OrdinautTZDataMoved"),
     *("OrdinautPartitionMissing", "OrdinautSchemaMismatch", "OrdinautNoLeader", "OrdinautParkedRuns"),
-    *("OrdinautNotReady", "OrdinautDatabaseAway"),
+    *("OrdinautNotReady", "OrdinautDatabaseAway", "OrdinautQueueUnserved"),
 }
 THRESHOLD = re.compile(r"(?:>=|<=|==|!=|>|<) ([0-9.]+)$")
 """What the chart replaces: the number of the comparison with which an expression ends."""
@@ -101,7 +101,7 @@ def test_every_expression_ends_with_its_threshold() -> None:
 def test_alerts_ask_for_what_is_there(installation: Installation) -> None:
     there = labels_of(installation.worked.values())
     # What a phase or a reason could be is known, whether it has come about or not.
-    there["ordinaut_runs_total"]["phase"] |= {phase.value for phase in FINAL_RUN_PHASES}
+    there["ordinaut_runs_total"]["phase"] |= {phase.value for phase in ENDED_RUN_PHASES}
 
     assert [one for rule in BY_NAME.values() for one in mistakes(rule["expr"], there)] == []
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ordinaut.states import FINAL_RUN_PHASES
+from ordinaut.states import ENDED_RUN_PHASES
 from tests.monitoring.conftest import Installation
 from tests.monitoring.queries import labels_of, mistakes
 from tests.monitoring.scraping import ROOT
@@ -125,7 +125,7 @@ def test_prometheus_accepts_every_expression(promtool: Path, tmp_path: Path) -> 
 def test_panels_ask_for_what_is_there(installation: Installation) -> None:
     there = labels_of(installation.worked.values())
     there["process_resident_memory_bytes"] = {}
-    there["ordinaut_runs_total"]["phase"] |= {phase.value for phase in FINAL_RUN_PHASES}
+    there["ordinaut_runs_total"]["phase"] |= {phase.value for phase in ENDED_RUN_PHASES}
 
     assert [one for expression in expressions() for one in mistakes(plain(expression), there)] == []
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from ordinaut.states import FINAL_RUN_PHASES
+from ordinaut.states import ENDED_RUN_PHASES
 from ordinaut_cli.app import app as command_line
 from tests.monitoring.conftest import Installation
 from tests.monitoring.queries import labels_of, mistakes
@@ -85,7 +85,7 @@ def test_every_query_of_prometheus_is_valid(promtool: Path, tmp_path: Path) -> N
 
 def test_every_query_of_prometheus_asks_for_what_is_there(installation: Installation) -> None:
     there = labels_of(installation.worked.values())
-    there["ordinaut_runs_total"]["phase"] |= {phase.value for phase in FINAL_RUN_PHASES}
+    there["ordinaut_runs_total"]["phase"] |= {phase.value for phase in ENDED_RUN_PHASES}
     queries = [line for page in PAGES for block in blocks(page, "promql") for line in block.splitlines()]
 
     assert [one for query in queries for one in mistakes(query, there)] == []

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from ordinaut.metrics import Bound
-from ordinaut.states import FINAL_RUN_PHASES, SkipReason
+from ordinaut.states import ENDED_RUN_PHASES, SkipReason
 from ordinaut.store.invariants import Invariant
-from ordinaut.store.migrate import PARTITION_DAYS_AHEAD, migrations
+from ordinaut.store.migrate import migrations
+from ordinaut.store.partitions import DAYS_AHEAD
 from ordinaut_api.app import create_app
 from ordinaut_api.settings import ApiSettings
 from ordinaut_operator.skips.recorder import Result
@@ -46,7 +47,7 @@ ALLOWED: dict[str, Callable[[str], bool]] = {
     "version": like(r"\d+\.\d+\.\d+\S*"),
     "tzdata": like(r"20\d\d[a-z]"),
     "need": lambda value: value in needs(),
-    "phase": one_of(*FINAL_RUN_PHASES),
+    "phase": one_of(*ENDED_RUN_PHASES),
     "task_namespace": one_of(*NAMESPACES, "default", Bound.OTHER),
     "outcome": one_of("Fired", *SkipReason),
     "state": one_of("ready", "paused", "not_ready"),
@@ -151,7 +152,7 @@ def test_each_process_says_what_it_is_and_that_it_is_ready(installation: Install
 def test_the_operator_has_measured_everything(installation: Installation) -> None:
     operator: Scrape = installation.worked["operator"]
 
-    assert operator.values("ordinaut_partition_days_ahead") == [PARTITION_DAYS_AHEAD]
+    assert operator.values("ordinaut_partition_days_ahead") == [DAYS_AHEAD]
     assert operator.values("ordinaut_schedule_overdue_seconds") == [0]
     unmeasured = {one.name for one in operator.series if math.isnan(one.value)}
     assert unmeasured == {"ordinaut_next_fire_timestamp_seconds"}  # no task has a schedule

@@ -27,8 +27,10 @@ from schemathesis.specs.openapi import checks
 
 from ordinaut.access.caller import Authority
 from ordinaut.declaration import backfill as backfills
+from ordinaut.states import RunPhase
 from ordinaut.store import clock
 from ordinaut.store.pool import open_pool
+from ordinaut.store.runs import finish
 from ordinaut_api.app import create_app
 from ordinaut_api.settings import ApiSettings
 from tests.declaring import cancel, declare, manifest, run_now
@@ -62,6 +64,7 @@ class Target:
     app: FastAPI
     ended: uuid.UUID
     waiting: uuid.UUID
+    parked: uuid.UUID
     backfill: uuid.UUID
     headers: Mapping[str, str]
 
@@ -72,9 +75,10 @@ class Target:
             known["namespace"] = OURS
         if share == "existing":
             # Waiting for a run that nobody works on would take its time.
+            runs = {"cancel": self.waiting, "unpark": self.parked}
             known |= {
                 "name": NAME,
-                "run_id": str(self.waiting if operation.template.endswith("/cancel") else self.ended),
+                "run_id": str(runs.get(operation.template.rpartition("/")[2], self.ended)),
                 "backfill_id": str(self.backfill),
             }
         return {name: value for name, value in known.items() if f"{{{name}}}" in operation.template}
@@ -90,14 +94,15 @@ async def target(database: str, access: Access) -> Target:
     }
     async with open_pool(database, application="fuzz", size=1) as pool:
         await declare(pool, *(manifest(kind, NAME, spec, namespace=OURS) for kind, spec in specs.items()))
-        ended, waiting = [await run_now(pool, namespace=OURS, name=NAME) for _ in range(2)]
+        ended, waiting, parked = [await run_now(pool, namespace=OURS, name=NAME) for _ in range(3)]
         await cancel(pool, namespace=OURS, run_id=ended)
         async with pool.connection() as connection, connection.transaction():
+            await finish(connection, [parked], phase=RunPhase.PARKED, reason="MaxDeliveriesExceeded", error="lost")
             yesterday = await clock.now(connection) - timedelta(days=1)
             plan = await backfills.plan(connection, namespace=OURS, name=NAME, since=yesterday)
             backfill = await backfills.start(connection, plan, max_active=1, by="me")
     chosen = ApiSettings(database_url=database, authentication=(Authority.TOKENS,), access_file=access.path, **PATIENT)  # type: ignore[arg-type]
-    return Target(create_app(chosen), ended, waiting, backfill, access.headers("admin-a"))
+    return Target(create_app(chosen), ended, waiting, parked, backfill, access.headers("admin-a"))
 
 
 @pytest.fixture(autouse=True)

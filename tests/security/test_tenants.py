@@ -52,7 +52,7 @@ async def test_a_run_of_another_tenant_is_like_one_that_does_not_exist(api: Api,
 
 def test_there_are_verbs_of_runs_to_try() -> None:
     verbs = {one.template.rpartition("/")[2] for one in OF_ONE_RUN}
-    assert {"{run_id}", "cancel", "retry", "wait", "events"} <= verbs
+    assert {"{run_id}", "cancel", "retry", "unpark", "wait", "events"} <= verbs
 
 
 async def test_an_object_of_another_tenant_is_like_one_that_does_not_exist(api: Api, subtests: pytest.Subtests) -> None:

@@ -21,11 +21,12 @@ from pydantic.fields import FieldInfo
 from ordinaut import metrics, schedule
 from ordinaut.access import grants
 from ordinaut.access.rights import ROLES, Right, Role
+from ordinaut.causes import Cause
 from ordinaut.declaration.examine import check
 from ordinaut.errors import Invalid
 from ordinaut.events.envelope import expand
 from ordinaut.settings import ProcessSettings
-from ordinaut.states import FINAL_RUN_PHASES, FINAL_STEP_PHASES, RunPhase, SkipReason, StepPhase
+from ordinaut.states import ENDED_RUN_PHASES, FINAL_STEP_PHASES, RunPhase, SkipReason, StepPhase
 from ordinaut_api import problems
 from ordinaut_api.app import create_app
 from ordinaut_api.settings import ApiSettings
@@ -301,7 +302,7 @@ def found_in_sources(pattern: str) -> set[str]:
 def test_every_type_of_event_is_explained() -> None:
     # The worker makes types of phases; what it never tells of is left out by hand.
     told = found_in_sources(r'Event\(\s*"((?:task|run|step)\.\w+)"') | {"task.applied", "task.deleted"}
-    told |= {f"run.{phase.lower()}" for phase in FINAL_RUN_PHASES | {RunPhase.WAITING}}
+    told |= {f"run.{phase.lower()}" for phase in ENDED_RUN_PHASES | {RunPhase.WAITING}}
     told |= {f"step.{phase.lower()}" for phase in (FINAL_STEP_PHASES | {StepPhase.WAITING}) - SILENT}
 
     explained = {first_code(row[0]) for row in rows("docs/events.md")}
@@ -344,6 +345,12 @@ def test_every_reason_is_explained(kind: str) -> None:
     reasons = REASONS[kind]()
     assert reasons
     assert [reason for reason in sorted(reasons) if f"`{reason}`" not in text] == []
+
+
+def test_every_cause_is_explained() -> None:
+    of = {"task", "run", "task, run"}
+    explained = [re.findall(r"`(\w+)`", row[0]) for row in rows("docs/troubleshooting.md") if row[1:2] and row[1] in of]
+    assert sorted(itertools.chain(*explained)) == sorted(Cause)
 
 
 def test_every_need_of_readiness_is_explained() -> None:

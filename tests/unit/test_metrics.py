@@ -2,7 +2,8 @@
 
 import math
 
-from prometheus_client import REGISTRY
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry, Histogram, generate_latest
 
 from ordinaut import metrics
 from ordinaut.metrics import Bound
@@ -57,3 +58,42 @@ def test_needs_are_shown_as_met_and_missing() -> None:
     readiness.met("heat")
     readiness.missing("light", why="it is night")
     assert (missing("heat"), missing("light")) == (0, 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, metrics.AT_ONCE - 1, metrics.AT_ONCE, 2 * metrics.AT_ONCE + 1])
+def test_values_told_in_batches_are_shown_as_those_told_one_by_one(count: int) -> None:
+    # Among them are edges of buckets and what is beyond all; sums of such numbers are exact.
+    amounts = [(0.0, 0.25, 0.5, 1.0, 1.5, 64.0)[number % 6] for number in range(count)]
+    shown = []
+    for kind in (Histogram, metrics.BatchHistogram):
+        registry = CollectorRegistry()
+        histogram = kind("took", "For this test.", ["tool"], buckets=(0.5, 1, 2), registry=registry)
+        for amount in amounts:
+            histogram.labels("a").observe(amount)
+        shown.append(generate_latest(registry))
+        assert generate_latest(registry) == shown[-1]
+
+    assert shown[0] == shown[1]
+
+
+def test_values_told_together_are_shown_as_those_told_one_by_one() -> None:
+    registry = CollectorRegistry()
+    histogram = metrics.BatchHistogram("took", "For this test.", buckets=(1, 2), registry=registry)
+
+    histogram.observe_all([0.5, 1.5])
+    histogram.observe_all(iter([4.0]))
+
+    shown = {edge: registry.get_sample_value("took_bucket", {"le": edge}) for edge in ("1.0", "2.0", "+Inf")}
+    assert shown == {"1.0": 1, "2.0": 2, "+Inf": 3}
+    assert registry.get_sample_value("took_sum") == 6
+
+
+def test_steps_of_a_tool_are_measured_under_its_name() -> None:
+    def seen(part: str) -> float:
+        return REGISTRY.get_sample_value(f"ordinaut_step_duration_seconds_{part}", {"tool": "measured"}) or 0
+
+    before = seen("count"), seen("sum")
+    metrics.observe_step("measured", 0.5)
+    metrics.observe_step("measured", 0.25)
+
+    assert (seen("count") - before[0], seen("sum") - before[1]) == (2, 0.75)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ordinaut.states import (
+    ENDED_RUN_PHASES,
     FINAL_RUN_PHASES,
     RUN_TRANSITIONS,
     STEP_TRANSITIONS,
@@ -46,4 +47,9 @@ def test_the_page_explains_every_run_phase_and_reason() -> None:
 
 
 def test_final_phases_are_those_the_promise_names() -> None:
-    assert {"Succeeded", "Failed", "Cancelled", "TimedOut", "Parked"} == FINAL_RUN_PHASES
+    assert {"Succeeded", "Failed", "Cancelled", "TimedOut"} == FINAL_RUN_PHASES
+
+
+def test_a_run_that_nobody_waits_for_any_more_is_final_or_parked() -> None:
+    assert FINAL_RUN_PHASES | {"Parked"} == ENDED_RUN_PHASES
+    assert RUN_TRANSITIONS[RunPhase.PARKED] == {"Pending", "Waiting", "Cancelled"}

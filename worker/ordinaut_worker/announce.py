@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ordinaut.events.envelope import Event
+from ordinaut.events.envelope import compacted
 from ordinaut.store.settle import RunResult, StepResult
 from ordinaut.store.work import LeasedWork
 
@@ -13,18 +13,18 @@ def events(work: LeasedWork, *, steps: Sequence[StepResult], run: RunResult | No
     found = [_step_event(work, step) for step in steps]
     if run is not None:
         found.append(_run_event(work, run))
-    return [event.compact() for event in found]
+    return found
 
 
-def _step_event(work: LeasedWork, step: StepResult) -> Event:
+def _step_event(work: LeasedWork, step: StepResult) -> dict[str, Any]:
     data: dict[str, Any] = {"phase": step.phase, "attempt": step.attempt}
     data["seconds"] = round(step.finished - step.started, 6)
     if step.error is not None:
         data["error"] = step.error
-    return Event(f"step.{step.phase.lower()}", work.namespace, work.task, run=work.run, step=step.step_id, data=data)
+    return compacted(f"step.{step.phase.lower()}", work.namespace, work.task, work.run, step.step_id, data)
 
 
-def _run_event(work: LeasedWork, run: RunResult) -> Event:
+def _run_event(work: LeasedWork, run: RunResult) -> dict[str, Any]:
     data: dict[str, Any] = {"phase": run.phase, "attempt": work.attempt, "trigger": work.trigger}
     if run.reason is not None:
         data["reason"] = run.reason
@@ -32,4 +32,4 @@ def _run_event(work: LeasedWork, run: RunResult) -> Event:
         data["error"] = run.error
     if run.delay is not None:
         data["retryAfterSeconds"] = round(run.delay.total_seconds(), 3)
-    return Event(f"run.{run.phase.lower()}", work.namespace, work.task, run=work.run, data=data)
+    return compacted(f"run.{run.phase.lower()}", work.namespace, work.task, work.run, None, data)

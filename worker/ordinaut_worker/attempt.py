@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ordinaut.engine.expression import is_true
 from ordinaut.engine.plan import PlanStep, first_mistakes
@@ -23,8 +23,7 @@ from ordinaut_worker.output import encode
 from ordinaut_worker.tools import Call, Tool
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """
     What came of a try.
 
@@ -51,6 +50,9 @@ class Outcome:
 
 class Toolbox(Protocol):
     """Where tools come from."""
+
+    def at_hand(self, name: str) -> Tool | None:
+        """Return a tool that needs neither a look-up nor any waiting, None for all others."""
 
     async def get(self, *, namespace: str, name: str) -> Tool:
         """Return a tool as it is now; ``Permanent`` when it is missing or not valid."""
@@ -88,55 +90,89 @@ async def attempt(
     """
     started = monotonic()
     tool: Tool | None = None
-
-    def outcome(phase: StepPhase, **more: Any) -> Outcome:
-        digest, retry = (tool.digest, tool.retry) if tool else (None, None)
-        return Outcome(phase, started, monotonic(), tool_digest=digest, tool_retry=retry, **more)
-
     try:
-        if step.condition is not None and not is_true(step.condition.evaluate(scope)):
-            return outcome(StepPhase.SKIPPED)
+        if not _applies(step, scope):
+            return Outcome(StepPhase.SKIPPED, started, monotonic())
         tool = await toolbox.get(namespace=work.namespace, name=step.uses)
-        allowed = step.timeout or tool.timeout or limits.step_timeout
-        if remaining is not None:
-            allowed = min(allowed, remaining)
-        output = await _call(step, tool, work=work, scope=scope, allowed=allowed, traced=traced)
-        return outcome(StepPhase.SUCCEEDED, output=output, encoded=encode(output, limit=limits.max_output_bytes))
-    except _TookTooLong as late:
-        return outcome(StepPhase.TIMED_OUT, error=str(late), may_pass=True)
-    except Transient as error:
-        return outcome(StepPhase.FAILED, error=str(error), may_pass=True, asked_delay=error.delay)
-    except Invalid as invalid:
-        return outcome(StepPhase.FAILED, error=first_mistakes(invalid.errors))
+        call = _call(step, tool, work=work, scope=scope, traced=traced)
+        if tool.immediate:
+            output = tool.call(call)
+        else:
+            allowed = step.timeout or tool.timeout or limits.step_timeout
+            allowed = allowed if remaining is None else min(allowed, remaining)
+            output = await _answer(tool, call, allowed=allowed, uses=step.uses)
+        return _succeeded(tool, output, started=started, limits=limits)
     except OrdinautError as error:
-        return outcome(StepPhase.FAILED, error=str(error))
+        return _failed(tool, error, started=started)
+
+
+def attempt_now(
+    step: PlanStep,
+    tool: Tool,
+    *,
+    work: LeasedWork,
+    scope: Mapping[str, Any],
+    limits: Limits,
+    traced: Try | None = None,
+) -> Outcome:
+    """Try a step once whose tool is at hand and immediate; as :func:`attempt`, but nothing is waited for."""
+    started = monotonic()
+    try:
+        if not _applies(step, scope):
+            return Outcome(StepPhase.SKIPPED, started, monotonic())
+        output = tool.call(_call(step, tool, work=work, scope=scope, traced=traced))
+        return _succeeded(tool, output, started=started, limits=limits)
+    except OrdinautError as error:
+        return _failed(tool, error, started=started)
 
 
 class _TookTooLong(OrdinautError):
     """The tool did not answer in time."""
 
 
-async def _call(
-    step: PlanStep, tool: Tool, *, work: LeasedWork, scope: Mapping[str, Any], allowed: timedelta, traced: Try | None
-) -> Any:
+def _applies(step: PlanStep, scope: Mapping[str, Any]) -> bool:
+    return step.condition is None or is_true(step.condition.evaluate(scope))
+
+
+def _call(step: PlanStep, tool: Tool, *, work: LeasedWork, scope: Mapping[str, Any], traced: Try | None) -> Call:
     arguments = step.arguments.render(scope)
     if tool.input is not None:
         tool.input.check(arguments, field="with")
-    call = Call(
-        arguments=arguments,
-        idempotency_key=f"{work.run}/{step.id}",
-        namespace=work.namespace,
-        task=work.task,
-        run=work.run,
-        step=step.id,
-        traced=traced,
-    )
+    key = f"{work.run}/{step.id}"
+    return Call(arguments, key, work.namespace, work.task, work.run, step.id, traced)
+
+
+async def _answer(tool: Tool, call: Call, *, allowed: timedelta, uses: str) -> Any:
     seconds = allowed.total_seconds()
     try:
         async with asyncio.timeout(seconds):
-            output = await tool.call(call)
+            return await tool.call(call)
     except TimeoutError:
-        raise _TookTooLong(f"no answer from {step.uses} within {seconds:g} s") from None
+        raise _TookTooLong(f"no answer from {uses} within {seconds:g} s") from None
+
+
+def _succeeded(tool: Tool, output: Any, *, started: float, limits: Limits) -> Outcome:
     if tool.output is not None:
         tool.output.check(output, field="output")
-    return output
+    encoded = encode(output, limit=limits.max_output_bytes)
+    return Outcome(
+        StepPhase.SUCCEEDED,
+        started,
+        monotonic(),
+        output=output,
+        encoded=encoded,
+        tool_digest=tool.digest,
+        tool_retry=tool.retry,
+    )
+
+
+def _failed(tool: Tool | None, error: OrdinautError, *, started: float) -> Outcome:
+    outcome = Outcome(
+        StepPhase.TIMED_OUT if isinstance(error, _TookTooLong) else StepPhase.FAILED,
+        started,
+        monotonic(),
+        error=first_mistakes(error.errors) if isinstance(error, Invalid) else str(error),
+        may_pass=isinstance(error, _TookTooLong | Transient),
+        asked_delay=error.delay if isinstance(error, Transient) else None,
+    )
+    return outcome if tool is None else outcome._replace(tool_digest=tool.digest, tool_retry=tool.retry)

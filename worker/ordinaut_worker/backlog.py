@@ -5,8 +5,9 @@ A flow is the work of one urgency and one lane (a namespace) in a queue. An idle
 takes what there is. Once a batch comes back full there is a backlog, and the loop asks :meth:`Backlog.shares` what to
 lease next, tells what came of it, and looks for other flows from time to time. Nothing here waits or reads a database.
 
-The rules: the more urgent first, but each minute that a flow's oldest work waits lifts it by one level, so nothing
-starves; within a level lanes take turns; and every fourth slot goes to the lane that was served least, whatever its
+The rules: the more urgent first, but each minute that a flow's oldest work waits lifts it by one level, up to that of
+the most urgent flow and no further, so nothing starves, and what is urgent and has just come does not wait for all that
+is old; within a level lanes take turns; and every fourth slot goes to the lane that was served least, whatever its
 urgency, so that nobody keeps others out by calling everything urgent.
 """
 
@@ -145,7 +146,8 @@ class Backlog:
         if len(self._lanes) == 1 and len((lane := next(iter(self._lanes.values()))).flows) == 1:
             yield from repeat(next(iter(lane.flows)), slots)
             return
-        claims = [_claim(lane, now=now) for lane in self._lanes.values()]
+        most = min(flow.urgency for lane in self._lanes.values() for flow in lane.flows)
+        claims = [_claim(lane, most=most, now=now) for lane in self._lanes.values()]
         first = min(claim.level for claim in claims)
         urgent, everybody = _Round(claim for claim in claims if claim.level == first), _Round(claims)
         for _ in range(slots):
@@ -187,14 +189,10 @@ class _Round:
         return flow
 
 
-def _claim(lane: _Lane, *, now: float) -> _Claim:
-    levels = {flow: _level(flow, now - known.due) for flow, known in lane.flows.items()}
+def _claim(lane: _Lane, *, most: int, now: float) -> _Claim:
+    levels = {flow: max(most, flow.urgency - int((now - known.due) / AGEING)) for flow, known in lane.flows.items()}
     level = min(levels.values())
     return _Claim(lane, level, [flow for flow in levels if levels[flow] == level])
-
-
-def _level(flow: Flow, waited: float) -> int:
-    return max(0, flow.urgency - int(waited / AGEING))
 
 
 def _rewind(known: _Progress, *, now: float) -> None:

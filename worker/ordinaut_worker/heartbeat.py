@@ -2,21 +2,23 @@
 Keeping leases alive, whatever the event loop is busy with.
 
 A thread of its own, with a connection of its own, prolongs the leases every third of their time; so a step that burns
-CPU or a full pool never lets a lease run out. It also asks which of the held runs somebody else has ended. What it
-learns is handed to the event loop.
+CPU or a full pool never lets a lease run out. It also says that this worker lives, whatever it holds, and asks which of
+the held runs somebody else has ended. What it learns is handed to the event loop.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from time import monotonic
 from uuid import UUID
 
 import psycopg
 
 from ordinaut.logging import get_logger
-from ordinaut.store import work
+from ordinaut.store import work, workers
 from ordinaut.store.pool import Connection, connect
+from ordinaut.store.workers import Announcement
 from ordinaut_worker.holding import Holdings
 
 BEATS_PER_LEASE = 3
@@ -34,8 +36,7 @@ class Heartbeat:
 
     Args:
         url: of the database.
-        worker: the name in the leases.
-        lease: how long a lease lasts.
+        said: what the worker says of itself: the name in its leases, and how long they last.
         holdings: what to keep alive; called in the thread.
         lost: called in the event loop with leases that are gone.
         ended: called in the event loop with runs that somebody else has ended.
@@ -45,20 +46,22 @@ class Heartbeat:
         self,
         url: str,
         *,
-        worker: str,
-        lease: timedelta,
+        said: Announcement,
         holdings: Callable[[], Holdings],
         lost: Callable[[set[int]], None],
         ended: Callable[[set[UUID]], None],
     ) -> None:
         self._url = url
-        self._worker = worker
-        self._lease = lease
+        self._said = said
         self._holdings = holdings
         self._lost = lost
         self._ended = ended
+        self._began = monotonic()
         self._loop = asyncio.get_running_loop()
-        self._stop = threading.Event()
+        self._announced = False
+        self._draining = False
+        self._stopping = False
+        self._at_once = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
@@ -66,30 +69,52 @@ class Heartbeat:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._stop.set()
+        self._stopping = True
+        self._at_once.set()
         self._thread.join()
 
+    def drain(self) -> None:
+        """Say from now on that this worker takes no more work."""
+        self._draining = True
+        self._at_once.set()
+
     async def _run(self) -> None:
-        while not self._stop.is_set():
+        pause = self._said.lease / BEATS_PER_LEASE
+        while not self._stopping:
             try:
                 async with await connect(
-                    self._url, application=f"{self._worker}-heartbeat", statement_timeout=self._lease / BEATS_PER_LEASE
+                    self._url, application=f"{self._said.name}-heartbeat", statement_timeout=pause
                 ) as connection:
-                    await self._beat_until_stopped(connection)
+                    await self._beat_until_stopped(connection, pause=pause.total_seconds())
             except psycopg.Error as error:
                 log.warning("heartbeat failed", error=str(error).strip())
-                self._stop.wait(RETRY)
+                self._wait(RETRY)
 
-    async def _beat_until_stopped(self, connection: Connection) -> None:
-        # The first beat comes at once: the connection may have been away for a while. Waiting blocks this thread's
-        # loop on purpose: nothing else runs on it.
-        pause = 0.0
-        while not self._stop.wait(pause):
-            pause = self._lease.total_seconds() / BEATS_PER_LEASE
-            held = self._holdings()
-            if held.leases:
-                kept = await work.heartbeat(connection, worker=self._worker, leases=held.leases, ttl=self._lease)
-                if lost := set(held.leases) - kept:
-                    self._loop.call_soon_threadsafe(self._lost, lost)
-            if held.runs and (ended := await work.ended_runs(connection, held.runs)):
-                self._loop.call_soon_threadsafe(self._ended, ended)
+    def _wait(self, seconds: float) -> None:
+        """Block this thread's loop, on purpose: nothing else runs on it."""
+        self._at_once.wait(seconds)
+        self._at_once.clear()
+
+    async def _beat_until_stopped(self, connection: Connection, *, pause: float) -> None:
+        # The first beat comes at once: the connection may have been away for a while.
+        while not self._stopping:
+            began = monotonic()
+            await self._beat(connection)
+            # A beat itself may take long where steps keep the interpreter to themselves.
+            self._wait(max(0.0, began + pause - monotonic()))
+        await workers.leave(connection, self._said.name)
+
+    async def _beat(self, connection: Connection) -> None:
+        held = self._holdings()
+        if held.leases:
+            kept = await work.heartbeat(connection, worker=self._said.name, leases=held.leases, ttl=self._said.lease)
+            if lost := set(held.leases) - kept:
+                self._loop.call_soon_threadsafe(self._lost, lost)
+        if held.runs and (ended := await work.ended_runs(connection, held.runs)):
+            self._loop.call_soon_threadsafe(self._ended, ended)
+        # What stands there may be of an earlier process of the same name.
+        known = self._announced and await workers.live(connection, self._said, draining=self._draining)
+        if not known:
+            age = timedelta(seconds=monotonic() - self._began)
+            await workers.announce(connection, self._said, age=age, draining=self._draining)
+            self._announced = True

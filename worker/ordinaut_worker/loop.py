@@ -1,8 +1,10 @@
 """
-The worker's loop: lease as much as there are free slots, start a task for each run, look again.
+The worker's loop: lease as much as there are free slots, begin each run, look again.
 
-It wakes on a notification, when a slot becomes free, and after a jittered pause as a back-stop. Draining stops the
-leasing, lets tasks finish within the grace, and gives back the rest.
+A run that has to wait for something becomes a task and takes a slot; one that needs no waiting ends as it begins, and
+of those more are leased at once than there are slots. The loop wakes on a notification, when a slot becomes free, when
+results have been committed, and after a jittered pause as a back-stop. Draining stops the leasing, lets tasks finish
+within the grace, gives back the rest, and waits for the results to be committed.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from ordinaut.errors import LeaseLost
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.states import RunPhase
+from ordinaut.store import admission
 from ordinaut.store import work as queue
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.settle import RunResult, Settlement
@@ -34,6 +37,12 @@ RELEASE_TIME = 5.0
 
 MAX_BATCH = 500
 """Runs leased at once at most, however many slots are free."""
+
+AHEAD = 0.05
+"""Seconds of work that is leased at once beyond the free slots, where runs end as they begin."""
+
+TURN = 0.025
+"""Seconds for which runs are begun before the rest of the process has its turn."""
 
 LOOK_AROUND = 0.25
 """Seconds between looks for work of others while there is a backlog."""
@@ -58,7 +67,7 @@ class WorkLoop:
         poll: timedelta,
         holding: Holding,
         settler: Settler,
-        carry_out: Callable[[LeasedWork], Coroutine[Any, Any, None]],
+        begin: Callable[[LeasedWork], Coroutine[Any, Any, None] | None],
         readiness: Readiness,
     ) -> None:
         self._pool = pool
@@ -69,13 +78,15 @@ class WorkLoop:
         self._poll = poll
         self._holding = holding
         self._settler = settler
-        self._carry_out = carry_out
+        self._begin = begin
         self._readiness = readiness
         self._draining = False
         self._left = asyncio.Event()
         self._wake = asyncio.Event()
         self._backlog = Backlog()
         self._looked = -LOOK_AROUND
+        self._ahead = 0
+        settler.tell(self._wake.set)
         metrics.SLOTS.set(slots)
         metrics.SLOTS_BUSY.set_function(lambda: len(holding))
 
@@ -89,7 +100,7 @@ class WorkLoop:
         try:
             while not self._draining:
                 self._wake.clear()
-                if self._free > 0 and await self._fill():
+                if self._free > 0 and not self._settler.has_enough and await self._fill():
                     continue
                 await self._pause()
         finally:
@@ -105,13 +116,17 @@ class WorkLoop:
             await asyncio.wait_for(self._left.wait(), max(grace.total_seconds(), RELEASE_TIME))
         tasks = [task for _, task in self._holding.tasks()]
         log.info("draining", runs=len(tasks), grace_seconds=grace.total_seconds())
+        late: set[asyncio.Task[None]] = set()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=max(0.0, ends - monotonic()))
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=RELEASE_TIME)
             log.info("drained", finished=len(tasks) - len(late), given_back=len(late))
+        ends = max(ends, monotonic() + RELEASE_TIME)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=ends - monotonic())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._settler.emptied(), max(0.0, ends - monotonic()))
 
     @property
     def _free(self) -> int:
@@ -119,13 +134,14 @@ class WorkLoop:
 
     async def _fill(self) -> bool:
         """Lease into the free slots; tell whether there is probably more."""
-        wanted = min(self._free, MAX_BATCH)
+        wanted = min(max(self._free, self._ahead), MAX_BATCH)
         try:
             async with self._pool.connection() as connection:
                 taken, more = await (self._next if self._backlog else self._first)(connection, wanted)
                 if not taken and not more:
-                    # The operator does this to the second; without one, retries still come back.
+                    # The operator does this to the second; without one, retries come back and keys are passed on, too.
                     await queue.release_delayed(connection)
+                    await admission.admit(connection, patient=False)
         except psycopg.Error as error:
             self._readiness.missing("database", why=str(error).strip() or type(error).__name__)
             return False
@@ -133,9 +149,26 @@ class WorkLoop:
         leased = [one for one in taken if one.is_open]
         if spans.receiver is not None and leased:
             spans.receiver.synchronize(leased[0].leased_at)
-        for one in leased:
-            self._start(one)
+        if leased:
+            metrics.PICKUP_LAG.observe_all([max(0.0, (one.leased_at - one.due_at).total_seconds()) for one in leased])
+            await self._begin_all(leased)
         return more
+
+    async def _begin_all(self, leased: Sequence[LeasedWork]) -> None:
+        """Begin runs; those for which there is no slot after all are given back."""
+        self._holding.take(leased)
+        free, began = self._free, monotonic()
+        turn = began
+        for one in leased:
+            if not self._holding.begin(one) or self._free <= 0 or self._draining:
+                self._give_back(one)
+                continue
+            self._start(one)
+            if monotonic() - turn >= TURN:
+                await asyncio.sleep(0)
+                turn = monotonic()
+        each = (monotonic() - began) / len(leased)
+        self._ahead = int(AHEAD / each) if self._free == free else 0
 
     async def _first(self, connection: Connection, wanted: int) -> tuple[list[LeasedWork], bool]:
         """Lease what is there, the most urgent first. If there is more than that, there is a backlog."""
@@ -171,34 +204,48 @@ class WorkLoop:
         return await queue.take(connection, worker=self._worker, ttl=self._lease, **wanted)
 
     def _start(self, leased: LeasedWork) -> None:
-        metrics.PICKUP_LAG.observe(max(0.0, (leased.leased_at - leased.due_at).total_seconds()))
-        task = asyncio.create_task(self._guarded(leased), name=f"run {leased.run}")
+        try:
+            rest = self._begin(leased)
+        except Exception as error:
+            self._broke_off(leased, error)
+            return
+        if rest is None:
+            return
+        task = asyncio.create_task(self._guarded(leased, rest), name=f"run {leased.run}")
         self._holding.add(leased, task)
-        task.add_done_callback(lambda _: self._slot_freed(leased))
+        task.add_done_callback(lambda _: self._slot_freed(leased, task, rest))
 
-    def _slot_freed(self, leased: LeasedWork) -> None:
+    def _slot_freed(self, leased: LeasedWork, task: "asyncio.Task[None]", rest: Coroutine[Any, Any, None]) -> None:
         self._holding.finished(leased)
+        if task.cancelled():
+            # Before its first moment: nothing of it has run.
+            rest.close()
+            self._give_back(leased)
         self._wake.set()
 
-    async def _guarded(self, leased: LeasedWork) -> None:
-        """Carry a run out; whatever happens, the item leaves this worker or the lease ends."""
+    async def _guarded(self, leased: LeasedWork, rest: Coroutine[Any, Any, None]) -> None:
+        """Carry out the rest of a run; whatever happens, the item leaves this worker or the lease ends."""
         try:
-            await self._carry_out(leased)
+            await rest
         except LeaseLost:
             log.warning("run dropped: it is no longer this worker's", run=leased.run, lease=leased.lease_id)
         except asyncio.CancelledError:
-            if self._holding.holds(leased):
-                # Ended by somebody else, or given back while draining; the store tells the two apart.
-                await self._settler.commit(Settlement(leased, release=True))
-            else:
-                log.warning("run dropped: its lease was lost", run=leased.run, lease=leased.lease_id)
+            self._give_back(leased)
         except Exception as error:
-            # A defect of ours; it must not hold up the other runs of the lease.
-            log.exception("run broke off", run=leased.run)
-            result = RunResult(RunPhase.FAILED, reason="WorkerError", error=f"{type(error).__name__}: {error}")
-            await self._settler.commit(
-                Settlement(leased, run=result, events=announce.events(leased, steps=(), run=result))
-            )
+            self._broke_off(leased, error)
+
+    def _give_back(self, leased: LeasedWork) -> None:
+        """Let go of a run that somebody else has ended, or that is not to run here; the store tells the two apart."""
+        if self._holding.holds(leased):
+            self._settler.hand_over(Settlement(leased, release=True))
+        else:
+            log.warning("run dropped: its lease was lost", run=leased.run, lease=leased.lease_id)
+
+    def _broke_off(self, leased: LeasedWork, error: Exception) -> None:
+        """Fail a run for a defect of ours; it must not hold up the other runs of the lease."""
+        log.error("run broke off", run=leased.run, exc_info=error)
+        result = RunResult(RunPhase.FAILED, reason="WorkerError", error=f"{type(error).__name__}: {error}")
+        self._settler.hand_over(Settlement(leased, run=result, events=announce.events(leased, steps=(), run=result)))
 
     async def _pause(self) -> None:
         """Wait for a reason to look again, at most the poll interval, give or take a fifth."""

@@ -19,6 +19,12 @@ class Plans:
         self._pool = pool
         self._plans: OrderedDict[bytes, Plan] = OrderedDict()
 
+    def known(self, digest: bytes) -> Plan | None:
+        """Return the plan of a revision if it is here already."""
+        if (plan := self._plans.get(digest)) is not None:
+            self._plans.move_to_end(digest)
+        return plan
+
     async def get(self, digest: bytes) -> Plan:
         """
         Return the plan of a revision.
@@ -26,8 +32,7 @@ class Plans:
         Raises:
             Invalid: this program can't run it, although another version accepted it.
         """
-        if (plan := self._plans.get(digest)) is not None:
-            self._plans.move_to_end(digest)
+        if (plan := self.known(digest)) is not None:
             return plan
         body = await patience.read(self._pool, lambda connection: declared.revision_body(connection, digest))
         if body is None:

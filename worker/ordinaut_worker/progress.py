@@ -7,16 +7,18 @@ Pure bookkeeping for the executor; nothing here waits.
 from collections.abc import Mapping
 from datetime import timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from ordinaut.engine import cursor
 from ordinaut.engine.cursor import Committed, Execute, Move
-from ordinaut.engine.plan import Plan
+from ordinaut.engine.plan import Plan, PlanStep
 from ordinaut.resources.moment import format_instant
 from ordinaut.states import StepPhase
 from ordinaut.store.settle import StepResult
 from ordinaut.store.work import LeasedWork
 from ordinaut_worker.attempt import Outcome
+
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Progress:
@@ -27,19 +29,11 @@ class Progress:
         self.plan = plan
         self.unsent: list[StepResult] = []
         """Results that no commit holds yet."""
+        self.must_commit = False
+        """Whether one of them has to be committed before another step begins."""
         self._committed = dict(committed)
         self._deadline = self._deadline_from(plan.timeout)
-        self._scope = {
-            "params": work.params,
-            "run": {
-                "id": work.run,
-                "trigger": work.trigger,
-                "scheduledTime": work.scheduled_at and format_instant(work.scheduled_at),
-                "createdTime": format_instant(work.created_at),
-                "attempt": work.attempt,
-            },
-            "task": {"name": work.task, "namespace": work.namespace},
-        }
+        self._scope: dict[str, Any] = {}
 
     def _deadline_from(self, timeout: timedelta | None) -> float | None:
         """Return the end of the run's time on this process's clock; what earlier deliveries used is gone."""
@@ -62,14 +56,32 @@ class Progress:
         """Return what comes next."""
         return cursor.next_move(self.plan, self._committed)
 
+    def scope_of(self, step: PlanStep) -> Mapping[str, Any]:
+        """Return what the expressions of a step see now; nothing where it has none."""
+        return self.scope() if step.condition is not None or step.arguments.roots else _NOTHING
+
     def scope(self) -> dict[str, Any]:
         """Return what expressions see now."""
+        work = self.work
+        self._scope = self._scope or {
+            "params": work.params,
+            "run": {
+                "id": work.run,
+                "trigger": work.trigger,
+                "scheduledTime": work.scheduled_at and format_instant(work.scheduled_at),
+                "createdTime": format_instant(work.created_at),
+                "attempt": work.attempt,
+            },
+            "task": {"name": work.task, "namespace": work.namespace},
+        }
         return {**self._scope, "steps": cursor.results(self.plan, self._committed.values())}
 
     def record(self, move: Execute, outcome: Outcome, *, phase: StepPhase | None = None) -> None:
         """Take an outcome in as the step's result; ``phase`` overrides the outcome's."""
         step, phase = move.step, phase or outcome.phase
         self._committed[step.seq] = Committed(step.seq, phase, move.attempt, outcome.output, outcome.error)
+        # A step that is skipped needs no commit of its own: if it is lost, the condition is evaluated again.
+        self.must_commit = self.must_commit or phase is not StepPhase.SKIPPED
         self.unsent.append(
             StepResult(
                 seq=step.seq,
@@ -86,5 +98,5 @@ class Progress:
 
     def take_unsent(self) -> list[StepResult]:
         """Return the results that no commit holds yet, for the commit that will."""
-        taken, self.unsent = self.unsent, []
+        taken, self.unsent, self.must_commit = self.unsent, [], False
         return taken

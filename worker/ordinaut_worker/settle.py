@@ -1,15 +1,16 @@
 """
 Committing results, many runs to a transaction.
 
-Every running task hands its settlement to :meth:`Settler.commit` and waits. While one transaction is on its way the
-next ones gather, so that a busy worker commits in batches and an idle one at once. Results are kept and tried again
-for as long as PostgreSQL is away; whether they still count is decided by the fence when it is back.
+A run that goes on gives the result of its step to :meth:`Settler.commit` and waits; one that leaves the worker is
+handed over, and its slot is free. While one transaction is on its way the next ones gather, so that a busy worker
+commits in batches and an idle one at once. Results are kept and tried again for as long as PostgreSQL is away; whether
+they still count is decided by the fence when it is back. The loop leases no more once too many wait.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from uuid import UUID
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
 
 import psycopg
 
@@ -25,7 +26,13 @@ MAX_BATCH = 500
 MAX_BACKOFF = 5.0
 """Seconds between attempts while PostgreSQL is away, at most."""
 
+ENOUGH: Final = 2 * MAX_BATCH
+"""Results that wait, from which on nothing more should be begun."""
+
 log = get_logger(__name__)
+
+_Waiting = tuple[Settlement, "asyncio.Future[bool] | None"]
+"""What is to be committed, and who is to be told."""
 
 
 class Settler:
@@ -34,15 +41,39 @@ class Settler:
     def __init__(self, pool: Pool, *, holding: Holding) -> None:
         self._pool = pool
         self._holding = holding
-        self._waiting: list[tuple[Settlement, asyncio.Future[bool]]] = []
+        self._waiting: list[_Waiting] = []
         self._something = asyncio.Event()
+        self._nothing = asyncio.Event()
+        self._nothing.set()
+        self._progressed: Callable[[], None] = lambda: None
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether so many results wait that nothing more should be begun."""
+        return len(self._waiting) >= ENOUGH
+
+    def tell(self, progressed: Callable[[], None]) -> None:
+        """Call back whenever results have been committed."""
+        self._progressed = progressed
+
+    def hand_over(self, settlement: Settlement) -> None:
+        """Take over a settlement that nobody waits for."""
+        self._add(settlement, None)
+
+    async def emptied(self) -> None:
+        """Return when no result waits."""
+        await self._nothing.wait()
 
     async def commit(self, settlement: Settlement) -> bool:
         """Return whether the settlement was committed; False means that the work is no longer this worker's."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._add(settlement, future)
+        return await future
+
+    def _add(self, settlement: Settlement, future: "asyncio.Future[bool] | None") -> None:
         self._waiting.append((settlement, future))
         self._something.set()
-        return await future
+        self._nothing.clear()
 
     async def run(self) -> None:
         """Commit what gathers, until cancelled."""
@@ -53,53 +84,55 @@ class Settler:
                 self._something.clear()
             committed = await self._commit([settlement for settlement, _ in batch])
             for settlement, future in batch:
-                if not future.done():
-                    future.set_result(settlement.work.run_id in committed)
+                if future is not None and not future.done():
+                    future.set_result(settlement.work.id in committed)
+            if not self._waiting:
+                self._nothing.set()
+            self._progressed()
 
-    def _next_batch(self) -> list[tuple[Settlement, asyncio.Future[bool]]]:
+    def _next_batch(self) -> "list[_Waiting]":
         """
-        Take the oldest settlement of each run, up to the size of a batch.
+        Take the oldest settlement of each delivery, up to the size of a batch.
 
-        A run that is given back while a result of it still waits has two: the second counts only if the first leaves
+        One that is given back while a result of it still waits has two: the second counts only if the first leaves
         the run under its lease.
         """
-        taken: dict[UUID, tuple[Settlement, asyncio.Future[bool]]] = {}
+        taken: dict[int, _Waiting] = {}
         later = []
         for one in self._waiting:
-            if len(taken) < MAX_BATCH and one[0].work.run_id not in taken:
-                taken[one[0].work.run_id] = one
+            if len(taken) < MAX_BATCH and one[0].work.id not in taken:
+                taken[one[0].work.id] = one
             else:
                 later.append(one)
         self._waiting = later
         return list(taken.values())
 
-    async def _commit(self, batch: Sequence[Settlement]) -> set[object]:
-        """Commit a batch, whatever it takes; return the runs whose settlement is in."""
-        backoff = 0.1
+    async def _commit(self, batch: Sequence[Settlement]) -> set[int]:
+        """Commit a batch, whatever it takes; return the items whose settlement is in."""
+        backoff, again = 0.1, False
         while True:
             try:
-                return await self._transaction(batch)
+                return await self._transaction(batch, again=again)
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 return await self._commit_one_by_one(batch, error)
             except psycopg.Error as error:
                 log.warning("results not committed yet", results=len(batch), error=str(error).strip(), retry_in=backoff)
                 await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, MAX_BACKOFF)
+                backoff, again = min(backoff * 2, MAX_BACKOFF), True
 
-    async def _transaction(self, batch: Sequence[Settlement]) -> set[object]:
+    async def _transaction(self, batch: Sequence[Settlement], *, again: bool) -> set[int]:
         async with self._pool.connection() as connection:
-            valid = await settle(connection, batch, done=self._holding.emptied_by(batch))
+            valid = await settle(connection, batch, done=self._holding.emptied_by(batch), again=again)
         self._holding.left(batch)
         if dropped := len(batch) - len(valid):
             metrics.FENCED_WRITES.inc(dropped)
             log.warning("results dropped: their lease was lost or their run had ended", results=dropped)
-        ended = [(one.run.phase, one.work.namespace) for one in valid if one.run is not None]
-        metrics.count_runs(one for one in ended if one[0] is not RunPhase.WAITING)
+        _measure([one for one in valid if one.run is not None and one.run.phase is not RunPhase.WAITING])
         if spans.receiver is not None:
             spans.receiver.record(_spans(valid, ended=spans.receiver.now()))
-        return {one.work.run_id for one in valid}
+        return {one.work.id for one in valid}
 
-    async def _commit_one_by_one(self, batch: Sequence[Settlement], error: psycopg.Error) -> set[object]:
+    async def _commit_one_by_one(self, batch: Sequence[Settlement], error: psycopg.Error) -> set[int]:
         """Keep one result that PostgreSQL refuses from holding up the others, and fail its run."""
         if len(batch) > 1:
             return set().union(*[await self._commit([one]) for one in batch])
@@ -109,8 +142,17 @@ class Settler:
             return set()
         refused = RunResult(RunPhase.FAILED, reason="ResultRefused", error=f"the database refused the result: {error}")
         said = announce.events(one.work, steps=(), run=refused)
-        await self._commit([replace(one, steps=(), run=refused, release=False, events=said)])
+        await self._commit([Settlement(one.work, run=refused, events=said)])
         return set()
+
+
+def _measure(ended: Sequence[Settlement]) -> None:
+    """Count runs that have ended, and for how long they were under way."""
+    metrics.count_runs((one.run.phase, one.work.namespace) for one in ended if one.run is not None)
+    # Both clocks are off by the same: only spans within this process are measured.
+    now = datetime.now(UTC)
+    started = (one.work.started_at or one.work.leased_at for one in ended)
+    metrics.RUN_DURATION.observe_all([max(0.0, (now - one).total_seconds()) for one in started])
 
 
 def _spans(settlements: Sequence[Settlement], *, ended: float) -> Iterator[spans.Span]:

@@ -38,6 +38,11 @@ class DeclaredTools:
         self._max_answer_bytes = max_answer_bytes
         self._compiled: OrderedDict[bytes, Tool] = OrderedDict()
 
+    def at_hand(self, name: str) -> Tool | None:
+        """Return a tool that needs neither a look-up nor any waiting, None for all others."""
+        tool = BUILT_IN.get(name)
+        return tool if tool is not None and tool.immediate else None
+
     async def get(self, *, namespace: str, name: str) -> Tool:
         """Return a tool as it is now; ``Permanent`` when it is missing or not valid."""
         if is_builtin(name):

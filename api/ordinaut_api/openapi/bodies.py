@@ -83,7 +83,8 @@ _BODIES: Final[dict[str, tuple[Schema, str, bool]]] = {
     "snoozeTask": (reference("SnoozeRequest"), body.JSON, True),
     "backfillTask": (reference("BackfillRequest"), body.JSON, True),
     **dict.fromkeys(
-        ("pauseTask", "resumeTask", "cancelRun", "retryRun", "cancelBackfill"), (_NOTHING, body.JSON, False)
+        ("pauseTask", "resumeTask", "cancelRun", "retryRun", "unparkRun", "cancelBackfill"),
+        (_NOTHING, body.JSON, False),
     ),
     "publishEvents": ({"anyOf": [reference("EventRequest"), reference("EventsRequest")]}, body.JSON, True),
 }

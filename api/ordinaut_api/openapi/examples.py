@@ -234,6 +234,63 @@ QUOTA: Final[Example] = {
     "limits": {"tasks": 10000, "pipelines": 1000, "tools": 1000},
     "used": {"tasks": 12, "pipelines": 3, "tools": 4},
 }
+WORKER: Final[Example] = {
+    "name": "ordinaut-worker-6c9f7d5b8-x2x7k",
+    "queues": ["default"],
+    "slots": 16,
+    "busy": 3,
+    "version": "0.2.0",
+    "startTime": "2026-03-02T05:00:00.000Z",
+    "seenTime": "2026-03-02T09:12:00.400Z",
+    "draining": False,
+    "held": 1,
+    "runs": [{"id": _RUN, "task": "morning-briefing", "since": "2026-03-02T09:12:00.420Z"}],
+}
+WHY_TASK: Final[Example] = {
+    "subject": {"kind": "Task", "namespace": "team-a", "name": "morning-briefing"},
+    "phase": "Paused",
+    "asOf": "2026-03-02T09:12:00.412Z",
+    "summary": "Task team-a/morning-briefing is Paused: it is paused since 2026-03-02T07:00:00Z by ada: its schedules"
+    " do not fire",
+    "because": [
+        {
+            "reason": "Paused",
+            "level": "Blocking",
+            "message": "it is paused since 2026-03-02T07:00:00Z by ada: its schedules do not fire",
+            "since": "2026-03-02T07:00:00Z",
+            "by": "ada",
+            "action": {
+                "description": "resume it",
+                "command": "resume morning-briefing -n team-a",
+                "method": "POST",
+                "path": "/v1/namespaces/team-a/tasks/morning-briefing/resume",
+            },
+        }
+    ],
+}
+WHY_RUN: Final[Example] = {
+    "subject": {"kind": "Run", "namespace": "team-a", "name": _RETRY, "task": "morning-briefing"},
+    "phase": "Waiting",
+    "asOf": "2026-03-02T09:12:00.412Z",
+    "summary": f"Run {_RETRY} of task team-a/morning-briefing is Waiting: it waits for its turn: run {_RUN} is Running"
+    " on worker worker-0 since 2026-03-02T09:10:00Z",
+    "because": [
+        {
+            "reason": "Turn",
+            "level": "Blocking",
+            "message": f"it waits for its turn: run {_RUN} is Running on worker worker-0 since 2026-03-02T09:10:00Z",
+            "since": "2026-03-02T09:10:00Z",
+            "position": {"before": 0, "more": False},
+            "holders": [{"run": _RUN, "task": "morning-briefing", "phase": "Running", "since": "2026-03-02T09:10:00Z"}],
+            "action": {
+                "description": "see why that run is not over",
+                "command": f"why run {_RUN} -n team-a",
+                "method": "GET",
+                "path": f"/v1/namespaces/team-a/runs/{_RUN}/why",
+            },
+        }
+    ],
+}
 AUDIT_ENTRY: Final[Example] = {
     "id": 42,
     "at": "2026-03-02T09:12:00.412Z",
@@ -290,13 +347,15 @@ ANSWERS: Final[dict[str, Example]] = {
     "previewTask": PREVIEW,
     "verifyTask": page(VERIFICATION),
     "verifyTasks": page(VERIFICATION),
+    "whyTask": WHY_TASK,
+    "whyRun": WHY_RUN,
     "runTask": LISTED_RUN,
     "listPipelines": page(PIPELINE),
     **dict.fromkeys(("getPipeline", "createPipeline", "replacePipeline", "patchPipeline"), PIPELINE),
     "listTools": page(TOOL),
     **dict.fromkeys(("getTool", "createTool", "replaceTool", "patchTool"), TOOL),
     "listRuns": page(LISTED_RUN),
-    **dict.fromkeys(("getRun", "cancelRun", "waitForRun"), RUN),
+    **dict.fromkeys(("getRun", "cancelRun", "unparkRun", "waitForRun"), RUN),
     "retryRun": RETRY,
     **dict.fromkeys(("backfillTask", "getBackfill", "cancelBackfill"), BACKFILL),
     "backfillTask 200": BACKFILL_PLAN,
@@ -304,6 +363,7 @@ ANSWERS: Final[dict[str, Example]] = {
     "listEvents": page(EVENT),
     "publishEvents": EVENTS_ACCEPTED,
     "listAudit": page(AUDIT_ENTRY),
+    "listWorkers": page(WORKER),
     "getQuota": QUOTA,
     "whoAmI": WHO_AM_I,
     "getHealth": HEALTH,

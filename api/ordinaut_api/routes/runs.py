@@ -1,4 +1,4 @@
-"""Runs: what happened, what is happening, and putting an end to it or trying again."""
+"""Runs: what happened, what is happening, and putting an end to it, trying again or letting it go on."""
 
 import time
 from collections.abc import AsyncIterator
@@ -9,10 +9,11 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
-from ordinaut import shapes
+from ordinaut import shapes, why
 from ordinaut.declaration import running
-from ordinaut.states import FINAL_RUN_PHASES, RunPhase, Trigger
+from ordinaut.states import ENDED_RUN_PHASES, RunPhase, Trigger
 from ordinaut.store import runs
+from ordinaut.store import why as facts_of
 from ordinaut.store.pool import Connection
 from ordinaut.store.runs import Run
 from ordinaut_api import answers, body, following, objects, pages
@@ -82,16 +83,31 @@ async def get(run_id: RunInPath, call: Annotated[Call, guard("get", "runs")]) ->
     return await answers.run(found)
 
 
+@router.get(
+    "/{run_id}/why",
+    operation_id="whyRun",
+    summary="Tell where a run is, and why it waits or has failed",
+    response_model=shapes.Why,
+)
+async def tell_why(run_id: RunInPath, call: Annotated[Call, guard("get", "runs")]) -> Response:
+    """The causes that hold now, the decisive one first, each with the one thing to do about it."""
+    async with call.backend.connection() as connection:
+        facts = await facts_of.run(connection, namespace=call.namespace, run_id=run_id)
+    if facts is None:
+        raise following.unknown(call.namespace, run_id)
+    return answers.answer(why.of_run(facts))
+
+
 @router.post(
     "/{run_id}/cancel", operation_id="cancelRun", summary="Cancel a run", status_code=202, response_model=shapes.Run
 )
 async def cancel(run_id: RunInPath, call: Annotated[Call, guard("create", "runs/cancel")]) -> Response:
-    """Ends a run that is not over; what its worker still does is dropped."""
+    """Ends a run that is not over, or is parked; what its worker still does is dropped."""
     raw = await body.read_nothing(call.request)
 
     async def work(connection: Connection) -> Answer:
         with following.unknown_alike(call.namespace, run_id):
-            await running.cancel(connection, namespace=call.namespace, run_id=run_id)
+            await running.cancel(connection, namespace=call.namespace, run_id=run_id, by=call.caller.user)
         return Answer(202, await following.view_of(connection, namespace=call.namespace, run_id=run_id))
 
     return await perform(call, work, object_=f"runs/{run_id}", body=raw)
@@ -122,6 +138,29 @@ async def retry(run_id: RunInPath, call: Annotated[Call, guard("create", "runs/r
     return await perform(call, work, object_=f"runs/{run_id}", body=raw)
 
 
+@router.post(
+    "/{run_id}/unpark",
+    operation_id="unparkRun",
+    summary="Let a parked run go on",
+    status_code=202,
+    response_model=shapes.Run,
+)
+async def unpark(run_id: RunInPath, call: Annotated[Call, guard("create", "runs/unpark")]) -> Response:
+    """
+    Puts the same run into the queue again: it goes on at the first step without a result.
+
+    Its deliveries to workers are counted anew. Mend first what its workers died of.
+    """
+    raw = await body.read_nothing(call.request)
+
+    async def work(connection: Connection) -> Answer:
+        with following.unknown_alike(call.namespace, run_id):
+            await running.unpark(connection, namespace=call.namespace, run_id=run_id)
+        return Answer(202, await following.view_of(connection, namespace=call.namespace, run_id=run_id))
+
+    return await perform(call, work, object_=f"runs/{run_id}", body=raw)
+
+
 @router.get("/{run_id}/wait", operation_id="waitForRun", summary="Wait for a run", response_model=shapes.Run)
 async def wait(
     run_id: RunInPath, query: Annotated[WaitQuery, Query()], call: Annotated[Call, guard("get", "runs")]
@@ -129,7 +168,7 @@ async def wait(
     """Answers with the run as soon as it is over, or as it is when the time is up."""
     deadline = time.monotonic() + query.timeout
     async for phase in following.phases(call.backend, namespace=call.namespace, run_id=run_id):
-        if phase in FINAL_RUN_PHASES or time.monotonic() >= deadline or call.backend.stopping():
+        if phase in ENDED_RUN_PHASES or time.monotonic() >= deadline or call.backend.stopping():
             break
     async with call.backend.connection() as connection:
         found = await following.view_of(connection, namespace=call.namespace, run_id=run_id)

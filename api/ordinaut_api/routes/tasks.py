@@ -7,12 +7,13 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from ordinaut import shapes
+from ordinaut import shapes, why
 from ordinaut.declaration import overlay
 from ordinaut.declaration.running import run_now
 from ordinaut.errors import FieldError, Invalid
 from ordinaut.resources.duration import parse_duration
 from ordinaut.store import clock, runs, status
+from ordinaut.store import why as facts_of
 from ordinaut.store.declared import Key
 from ordinaut.store.pool import Connection
 from ordinaut.store.status import TaskRow
@@ -103,6 +104,18 @@ async def preview(
         row = await _SHELF.existing(connection, Key("Task", call.namespace, name))
     times = await foresight.next_times(row, count=query.count, after=query.after)
     return answers.answer(shapes.Preview(items=times))
+
+
+@router.get(
+    "/{name}/why", operation_id="whyTask", summary="Tell why a task runs or does not", response_model=shapes.Why
+)
+async def tell_why(name: NameInPath, call: Annotated[Call, guard("get", "tasks")]) -> Response:
+    """The causes that hold now, the decisive one first, each with the one thing to do about it."""
+    async with call.backend.connection() as connection:
+        facts = await facts_of.task(connection, namespace=call.namespace, name=name)
+    if facts is None:
+        raise manifests.unknown(Key("Task", call.namespace, name))
+    return answers.answer(why.of_task(facts))
 
 
 @router.post(

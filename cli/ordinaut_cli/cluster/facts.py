@@ -20,6 +20,8 @@ NAME: Final = "app.kubernetes.io/name=ordinaut"
 INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
 COMPONENT_LABEL: Final = "app.kubernetes.io/component"
 COMPONENTS: Final = ("operator", "worker", "api")
+POOL: Final = "worker-"
+"""What the component of a further Deployment of workers begins with."""
 """The processes, in the order in which they are shown."""
 
 DEFINITIONS: Final = ("tasks", "pipelines", "tools")
@@ -69,6 +71,12 @@ class Facts:
     troubles: Sequence[Trouble] = ()
     unseen: Sequence["Missed"] = ()
 
+    @property
+    def components(self) -> tuple[str, ...]:
+        """All components: the usual ones, and pools of workers behind the workers."""
+        pools = sorted(one for item in self.deployments if (one := component_of(item)).startswith(POOL))
+        return ("operator", "worker", *pools, "api")
+
     def deployment(self, component: str) -> Object | None:
         """Return the Deployment of a component."""
         return next((one for one in self.deployments if component_of(one) == component), None)
@@ -83,14 +91,14 @@ class Facts:
 
     def samples(self, component: str | None = None) -> Samples:
         """Return what the processes of a component measure, or of all."""
-        names = {name_of(pod) for one in ([component] if component else COMPONENTS) for pod in self.all_pods(one)}
+        names = {name_of(pod) for one in ([component] if component else self.components) for pod in self.all_pods(one)}
         return Samples.joined(
             heard.samples for name, heard in self.heard.items() if name in names and heard.samples is not None
         )
 
     def reasons(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield component, pod, need and why of everything that a process lacks."""
-        for component in COMPONENTS:
+        for component in self.components:
             for pod in self.pods(component):
                 heard = self.heard.get(name_of(pod))
                 for need, why in (heard.reasons or {}).items() if heard else ():
@@ -109,8 +117,14 @@ def labels_of(item: Object) -> Mapping[str, str]:
 
 
 def component_of(item: Object) -> str:
-    """Return which process an object belongs to."""
+    """Return which component an object belongs to."""
     return labels_of(item).get(COMPONENT_LABEL, "")
+
+
+def process_of(item: Object) -> str:
+    """Return which process runs in an object: its component, or worker in a pool of them."""
+    component = component_of(item)
+    return "worker" if component.startswith(POOL) else component
 
 
 def variable(deployment: Object | None, name: str) -> str | None:

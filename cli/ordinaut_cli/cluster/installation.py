@@ -28,6 +28,7 @@ from ordinaut_cli.cluster.facts import (
     labels_of,
     name_of,
     port_of,
+    process_of,
     variable,
     watched,
 )
@@ -104,7 +105,7 @@ def grouped(deployments: Iterable[Object]) -> list[Found]:
     """Return the installations that Deployments make up, in the order of their names. Pure."""
     groups: dict[tuple[str, str], list[Object]] = {}
     for one in deployments:
-        if component_of(one) in COMPONENTS:  # not the stores of a trial
+        if process_of(one) in COMPONENTS:  # not the stores of a trial
             key = (str(one["metadata"]["namespace"]), labels_of(one).get(INSTANCE_LABEL, ""))
             groups.setdefault(key, []).append(one)
     return [Found(*key, found) for key, found in sorted(groups.items())]
@@ -178,7 +179,7 @@ def _definition(plural: str) -> str:
 
 async def _hear(api: ApiServer, pods: Iterable[Object], *, namespace: str, missed: list[Missed]) -> dict[str, Heard]:
     """Ask the process in each pod how it is; that nobody may ask is told once."""
-    running = [pod for pod in pods if is_running(pod) and component_of(pod) in COMPONENTS]
+    running = [pod for pod in pods if is_running(pod) and process_of(pod) in COMPONENTS]
 
     async def ask(pod: Object) -> tuple[str, Heard, Unseen | None]:
         name, port = name_of(pod), port_of(pod)

@@ -19,7 +19,17 @@ from ordinaut_cli import render
 from ordinaut_cli.cluster import health, installation, redaction
 from ordinaut_cli.cluster.apiserver import ApiServer, NotThere, Object, Unseen
 from ordinaut_cli.cluster.bundle import Bundle
-from ordinaut_cli.cluster.facts import COMPONENTS, INSTANCE_LABEL, NAME, Facts, Missed, component_of, name_of, watched
+from ordinaut_cli.cluster.facts import (
+    COMPONENTS,
+    INSTANCE_LABEL,
+    NAME,
+    Facts,
+    Missed,
+    component_of,
+    name_of,
+    process_of,
+    watched,
+)
 from ordinaut_cli.cluster.health import page
 from ordinaut_cli.cluster.installation import Found
 
@@ -204,7 +214,7 @@ async def _logs(api: ApiServer, sheet: _Sheet, facts: Facts, wish: Wish) -> None
     wanted = [
         ask(pod, status["name"], previous=previous)
         for pod in facts.others.get("pods", ())
-        if component_of(pod) in {*COMPONENTS, "migrate"}
+        if process_of(pod) in {*COMPONENTS, "migrate"}
         for status in (pod.get("status") or {}).get("containerStatuses") or ()
         for previous in ((False, True) if status.get("restartCount") else (False,))
     ]

@@ -65,6 +65,9 @@ def task(found: Any, *, runs: list[Any], fires: list[Any], console: Console, now
         ("Time zone", status.get("timeZone")),
         ("Jitter", spec.get("jitter") and f"up to {spec['jitter']}"),
         ("Concurrency", spec.get("concurrencyPolicy")),
+        ("Keys", _keys(spec.get("concurrency"))),
+        ("Priority", _number(spec.get("priority"))),
+        ("Queue", spec.get("queue")),
         ("Pipeline", spec.get("pipelineRef", {}).get("name", "in the task itself")),
         ("Origin", metadata.get("origin")),
         ("Made by", status.get("creator")),
@@ -122,6 +125,15 @@ def _one_line(value: str | Text) -> Text:
 
 def _since(pause: Any) -> str | None:
     return pause and f"since {pause['since']} by {pause['by']}"
+
+
+def _keys(entries: Any) -> str | None:
+    """Return the concurrency keys of a task, as they stand in its spec, each with its limit."""
+    return ", ".join(f"{one['key']} (at most {one.get('limit', 1)})" for one in entries or ()) or None
+
+
+def _number(value: int | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _until(snooze: Any) -> str | None:

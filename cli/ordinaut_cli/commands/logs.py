@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from ordinaut.states import FINAL_RUN_PHASES
+from ordinaut.states import ENDED_RUN_PHASES
 from ordinaut_cli import asking, progress, render, target
 from ordinaut_cli.options import Api, InContext, Namespace, Output, OutputFormat
 from ordinaut_cli.progress import Entry, Progress
@@ -85,7 +85,7 @@ async def _tell(client: "Client", name: str, *, follow: bool, printer: _Printer)
     told = Progress(await _tools(client, found["spec"]["task"]))
     for entry in told.news(found):
         printer(entry)
-    if follow and found["status"]["phase"] not in FINAL_RUN_PHASES:
+    if follow and found["status"]["phase"] not in ENDED_RUN_PHASES:
         async for later in client.runs.follow(name):
             for entry in told.news(later):  # type: ignore[arg-type]
                 printer(entry)
@@ -95,7 +95,7 @@ async def _follow_task(client: "Client", task: str, *, latest: int, printer: _Pr
     """Print what the latest runs of a task did, and each new one, until somebody ends it."""
     await client.tasks.get(task)
     before = await _listed(client, task)
-    told = {run["metadata"]["name"] for run in before[latest:] if run["status"]["phase"] in FINAL_RUN_PHASES}
+    told = {run["metadata"]["name"] for run in before[latest:] if run["status"]["phase"] in ENDED_RUN_PHASES}
     room = asyncio.Semaphore(AT_ONCE)
 
     async def tell(name: str) -> None:

@@ -1,4 +1,4 @@
-"""``ordinaut run``, ``wait``, ``cancel`` and ``retry``: start a run of a task, follow it, end it, try it again."""
+"""``ordinaut run``, ``wait``, ``cancel``, ``retry`` and ``unpark``: start a run, follow it, end it, have it go on."""
 
 import asyncio
 import re
@@ -85,7 +85,7 @@ def cancel(
     context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Cancel a run that is not over."""
+    """Cancel a run that is not over, or that is parked."""
     chosen = target.choose(api=api, namespace=namespace, context=context)
     found = asking.ask(chosen, lambda client: client.runs.cancel(run))
     render.show(found, output, as_table=f"run {run} {found['status']['phase']}")
@@ -105,6 +105,22 @@ def retry(
     chosen = target.choose(api=api, namespace=namespace, context=context)
     found = asking.ask(chosen, lambda client: client.runs.retry(run))
     render.show(found, output, as_table=f"run {found['metadata']['name']} created")
+
+
+def unpark(
+    run: RunName,
+    namespace: Namespace = None,
+    api: Api = None,
+    context: InContext = None,
+    output: Output = OutputFormat.TABLE,
+) -> None:
+    """Let a parked run go on.
+
+    It goes on at the first step without a result, as soon as a worker takes it.
+    """
+    chosen = target.choose(api=api, namespace=namespace, context=context)
+    found = asking.ask(chosen, lambda client: client.runs.unpark(run))
+    render.show(found, output, as_table=f"run {run} {found['status']['phase']}")
 
 
 def parse_param(text: str) -> tuple[str, Any]:

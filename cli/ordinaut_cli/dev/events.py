@@ -13,7 +13,7 @@ import redis
 
 from ordinaut.events.envelope import TYPE_PREFIX
 from ordinaut.events.stream import STREAM, connect
-from ordinaut.states import FINAL_RUN_PHASES
+from ordinaut.states import ENDED_RUN_PHASES
 
 BLOCK: Final = 1000
 """Milliseconds that one read waits for news."""
@@ -61,5 +61,5 @@ class Tail:
         return newest[0][0] if newest else b"0"
 
     def _note_end(self, event: Event) -> None:
-        if event["type"].startswith(f"{TYPE_PREFIX}run.") and event["data"].get("phase") in FINAL_RUN_PHASES:
+        if event["type"].startswith(f"{TYPE_PREFIX}run.") and event["data"].get("phase") in ENDED_RUN_PHASES:
             self._ended.setdefault(event["data"]["run"], asyncio.Event()).set()

@@ -35,7 +35,12 @@ def programs(*, urls: Urls, data: DataFolder, directory: Path, api_port: int, wo
     return [
         program("operator", "ordinaut_operator", ORDINAUT_SOURCE="directory", ORDINAUT_DIRECTORY=str(directory)),
         *(
-            program(f"worker-{number}", "ordinaut_worker", ORDINAUT_WORKER_NAME=f"worker-{number}")
+            program(
+                f"worker-{number}",
+                "ordinaut_worker",
+                ORDINAUT_WORKER_NAME=f"worker-{number}",
+                ORDINAUT_WORKER_QUEUES="*",
+            )
             for number in range(1, workers + 1)
         ),
         program("api", "ordinaut_api", ORDINAUT_API_HOST="127.0.0.1", ORDINAUT_API_PORT=str(api_port)),

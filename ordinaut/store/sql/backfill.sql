@@ -67,7 +67,7 @@ FOR UPDATE OF b SKIP LOCKED;
 -- The task of a backfill, locked against its own clock unless somebody else has it, with what a run of it is made of. Whether one
 -- is under way is for a statement of its own, which sees what was committed while this one looked for the lock.
 SELECT t.task_id, t.namespace, t.name, t.spec, t.params, t.anchor, t.revision, c.schedule_key, t.creator_id,
-       (SELECT i.identity FROM creator i WHERE i.creator_id = t.creator_id) AS creator, now() AS now
+       (SELECT i.identity FROM creator i WHERE i.creator_id = t.creator_id) AS creator, t.queue, now() AS now, t.keys
 FROM task t JOIN task_clock c USING (task_id)
 WHERE t.task_id = %(task_id)s AND t.deleted_at IS NULL
 FOR UPDATE OF c SKIP LOCKED;

@@ -16,7 +16,7 @@ WITH claimed AS MATERIALIZED (
 SELECT c.task_id, c.evaluated_at, c.as_of, c.kept, c.next_fire_at, t.namespace, t.name, (t.spec - %(unread)b::text[])::text AS spec,
        t.params, t.anchor, t.revision, coalesce(t.spec ->> 'concurrencyPolicy', 'Allow') <> 'Allow' AS exclusive, now() AS now,
        t.snoozed_until, c.unauthorized_at, t.creator_id,
-       (SELECT i.identity FROM creator i WHERE i.creator_id = t.creator_id) AS creator
+       (SELECT i.identity FROM creator i WHERE i.creator_id = t.creator_id) AS creator, t.queue, nullif(t.keys, '[]')
 FROM claimed c JOIN task t USING (task_id);
 
 -- advance_clocks --
@@ -64,7 +64,7 @@ SELECT now();
 
 -- lock_task --
 -- A task that is about to be run by hand, locked against its own clock.
-SELECT t.task_id, t.namespace, t.name, t.spec, t.ready, t.reason, t.message, t.revision, now() AS now
+SELECT t.task_id, t.namespace, t.name, t.spec, t.ready, t.reason, t.message, t.revision, t.queue, now() AS now
 FROM task t JOIN task_clock c USING (task_id)
 WHERE t.namespace = %(namespace)s AND t.name = %(name)s AND t.deleted_at IS NULL
 FOR UPDATE OF c;

@@ -121,7 +121,7 @@ WHERE t.deleted_at IS NULL AND t.namespace = ANY(%(namespaces)b)
 -- tasks_to_resolve --
 -- What the readiness and the clock of these tasks are decided from.
 SELECT t.task_id, t.namespace, t.name, t.spec, t.pipeline_ref, t.tool_refs, t.invalid, t.anchor, t.ready, t.reason, t.message,
-       t.revision, t.params, t.paused_at, t.snoozed_until, c.schedule_key, c.next_fire_at, c.evaluated_at, now() AS now
+       t.revision, t.params, t.queue, t.keys, t.paused_at, t.snoozed_until, c.schedule_key, c.next_fire_at, c.evaluated_at, now() AS now
 FROM task t LEFT JOIN task_clock c USING (task_id)
 WHERE t.task_id = ANY(%(task_ids)b) AND t.deleted_at IS NULL
 ORDER BY t.task_id
@@ -147,9 +147,9 @@ ON CONFLICT (digest) DO NOTHING;
 -- set_readiness --
 -- Record whether tasks can run, and what.
 UPDATE task t SET ready = x.revision IS NOT NULL, reason = x.reason, message = x.message, revision = x.revision,
-       params = x.params::jsonb
-FROM unnest(%(task_ids)b::bigint[], %(reasons)b::text[], %(messages)b::text[], %(revisions)b::bytea[], %(params)b::text[])
-     AS x (task_id, reason, message, revision, params)
+       params = x.params::jsonb, queue = x.queue, keys = x.keys::jsonb
+FROM unnest(%(task_ids)b::bigint[], %(reasons)b::text[], %(messages)b::text[], %(revisions)b::bytea[], %(params)b::text[],
+            %(queues)b::smallint[], %(keys)b::text[]) AS x (task_id, reason, message, revision, params, queue, keys)
 WHERE t.task_id = x.task_id;
 
 -- set_clocks --

@@ -55,6 +55,12 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float
 INSERT INTO audit (actor, verb, namespace, object, decision, request_id, detail)
 VALUES (%(actor)s, %(verb)s, %(namespace)s, %(object)s, %(decision)s, %(request_id)s, %(detail)s);
 
+-- forget_audit --
+-- The oldest lines of the audit trail, if they are older than so many days: some at a time, by their keys.
+DELETE FROM audit WHERE id = ANY(ARRAY(
+    SELECT id FROM (SELECT id, at FROM audit ORDER BY id LIMIT %(limit)s) oldest WHERE at < now() - make_interval(days => %(days)s)
+));
+
 -- list_audit --
 -- The audit trail of a namespace, newest first, before a cursor; optionally of one actor, verb or decision.
 SELECT id, at, actor, verb, namespace, object, decision, request_id

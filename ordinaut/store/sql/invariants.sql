@@ -21,23 +21,25 @@ SELECT ARRAY(SELECT run_id FROM found ORDER BY run_id LIMIT %(limit)s),
 -- ended_runs_kept --
 -- Runs that have ended and are kept as work all the same. One that somebody ended may stay in the queue until a worker comes
 -- to it, and under a lease until its worker is told, or, if that has died, until the longest lease of an hour is over; one
--- that waits, for a time or for its turn, leaves at once, and one that its worker ended is nowhere. Of queue and delay the
+-- that waits, for a time, its turn or a key, leaves at once, and one that its worker ended is nowhere. Of queue and delay the
 -- next in line are looked at.
 -- Runs are looked up by their keys, here and below: LIMIT and OFFSET keep the planner from a join that reads all of history.
 SELECT r.run_id FROM (
     (SELECT run_id, 'queue' AS place FROM due_work ORDER BY queue, urgency, due_at, id LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'delay' FROM delayed_work ORDER BY due_at LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'turn' FROM queued_work ORDER BY task_id, urgency, id LIMIT %(looked_at)s)
+    UNION ALL (SELECT run_id, 'key' FROM keyed_work ORDER BY task_id, contest, urgency, id LIMIT %(looked_at)s)
+    UNION ALL (SELECT run_id, 'slot' FROM held_key ORDER BY run_id LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'lease' FROM leased_work LIMIT %(looked_at)s)
 ) w
 CROSS JOIN LATERAL (SELECT run_id, phase, finished_at FROM run WHERE run.run_id = w.run_id LIMIT 1) r
 WHERE r.finished_at IS NOT NULL
-  AND (w.place IN ('delay', 'turn') OR w.place = 'queue' AND r.phase <> 'Cancelled' OR w.place = 'lease' AND r.finished_at < now() - interval '65 minutes')
+  AND (w.place IN ('delay', 'turn', 'key', 'slot') OR w.place = 'queue' AND r.phase <> 'Cancelled' OR w.place = 'lease' AND r.finished_at < now() - interval '65 minutes')
 ORDER BY r.run_id LIMIT %(limit)s;
 
 -- doubled_runs --
 -- Runs that two leases hold, or a lease and the queue: two workers would carry them out. So they would if a run still waited
--- for its turn elsewhere. Delays and turns have keys against being there twice.
+-- for its turn or a key elsewhere. Delays, turns and keys have keys against being there twice.
 SELECT run_id FROM (
     SELECT run_id FROM leased_work GROUP BY run_id HAVING count(*) > 1
     UNION SELECT l.run_id FROM leased_work l JOIN due_work USING (run_id)
@@ -45,6 +47,10 @@ SELECT run_id FROM (
     UNION SELECT q.run_id FROM queued_work q JOIN leased_work USING (run_id)
     UNION SELECT q.run_id FROM queued_work q JOIN due_work USING (run_id)
     UNION SELECT q.run_id FROM queued_work q JOIN delayed_work USING (run_id)
+    UNION SELECT k.run_id FROM keyed_work k JOIN leased_work USING (run_id)
+    UNION SELECT k.run_id FROM keyed_work k JOIN due_work USING (run_id)
+    UNION SELECT k.run_id FROM keyed_work k JOIN delayed_work USING (run_id)
+    UNION SELECT k.run_id FROM keyed_work k JOIN queued_work USING (run_id)
 ) twice
 ORDER BY run_id LIMIT %(limit)s;
 
@@ -90,3 +96,36 @@ CROSS JOIN LATERAL (SELECT run_id FROM queued_work q WHERE q.task_id = waiting.t
 WHERE NOT EXISTS (SELECT FROM active_run a WHERE a.task_id = waiting.task_id
                   AND (SELECT r.finished_at IS NULL FROM run r WHERE r.run_id = a.run_id))
 ORDER BY next.run_id LIMIT %(limit)s;
+
+-- runs_without_room --
+-- The first runs of contests for concurrency keys that could all have a slot: admission has forgotten them, unless it is just at it. The
+-- contests are found by jumping from one to the next in the index, so many of them.
+WITH RECURSIVE contest AS (
+    (SELECT task_id, contest, 1 AS place FROM keyed_work ORDER BY task_id, contest LIMIT 1)
+    UNION ALL
+    SELECT next.task_id, next.contest, c.place + 1 FROM contest c CROSS JOIN LATERAL (
+        SELECT w.task_id, w.contest FROM keyed_work w WHERE (w.task_id, w.contest) > (c.task_id, c.contest) ORDER BY w.task_id, w.contest LIMIT 1
+    ) next WHERE c.place < %(looked_at)s
+)
+SELECT first.run_id FROM contest c
+CROSS JOIN LATERAL (
+    SELECT w.run_id, w.namespace, w.keys FROM keyed_work w WHERE w.task_id = c.task_id AND w.contest = c.contest ORDER BY w.urgency, w.id LIMIT 1
+) first
+JOIN task t ON t.task_id = c.task_id
+WHERE NOT EXISTS (
+    SELECT FROM jsonb_to_recordset(first.keys) AS k (key text, source text)
+    JOIN LATERAL jsonb_array_elements(t.keys) e ON e ->> 'source' = k.source
+    WHERE (SELECT count(*) FROM held_key h WHERE h.namespace = first.namespace AND h.key = k.key) >= (e ->> 'limit')::int)
+ORDER BY first.run_id LIMIT %(limit)s;
+
+-- slots_beyond_limit --
+-- Runs that hold a slot of a concurrency key that they were given while as many runs as their task's limit held it: each counts those that
+-- have held the key for longer and still do. Slots from before the task was last edited, or from while it was, do not count: its limit
+-- may have been another.
+SELECT x.run_id FROM (
+    SELECT h.run_id, h.source, h.held_since, h.task_id, rank() OVER (PARTITION BY h.namespace, h.key ORDER BY h.id) AS place FROM held_key h
+) x
+CROSS JOIN LATERAL (SELECT t.keys, t.updated_at FROM task t WHERE t.task_id = x.task_id LIMIT 1) t
+WHERE x.held_since > t.updated_at + interval '1 minute'
+  AND x.place > (SELECT min((e ->> 'limit')::int) FROM jsonb_array_elements(t.keys) e WHERE e ->> 'source' = x.source)
+ORDER BY x.run_id LIMIT %(limit)s;

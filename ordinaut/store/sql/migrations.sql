@@ -2,6 +2,10 @@
 -- Whether the database answers.
 SELECT 1;
 
+-- set_up_session --
+-- Settings of a new connection, until it ends.
+SELECT set_config(x.name, x.value, false) FROM unnest(%(names)b::text[], %(values)b::text[]) AS x (name, value);
+
 -- migration_table_exists --
 -- Whether the database has ever been migrated.
 SELECT to_regclass('ordinaut.schema_migration') IS NOT NULL;
@@ -38,15 +42,3 @@ SELECT pg_advisory_lock(%(key)s);
 -- unlock_migrations --
 -- Let the next one in.
 SELECT pg_advisory_unlock(%(key)s);
-
--- ensure_partitions --
--- Make the day partitions from some days back to some days ahead.
-SELECT ordinaut.ensure_partitions((now() AT TIME ZONE 'UTC')::date - %(days_back)s::int, (now() AT TIME ZONE 'UTC')::date + %(days_ahead)s::int);
-
--- drop_history --
--- Drop the day partitions of a table that lie wholly before the retained days.
-SELECT ordinaut.drop_partitions(%(parent)s, (now() AT TIME ZONE 'UTC')::date - %(days)s::int);
-
--- stray_history --
--- Rows in the partitions of last resort: a partition was missing when they were written.
-SELECT (SELECT count(*) FROM ordinaut.run_rest) + (SELECT count(*) FROM ordinaut.step_rest);

@@ -17,27 +17,47 @@ FROM step WHERE run_id = %(from_run)s
 
 -- enqueue --
 -- Make runs claimable.
-INSERT INTO due_work (queue, urgency, attempt, run_id, started_at, due_at)
-SELECT 0, 9 - x.priority, 1, x.run_id, NULL, now() FROM unnest(%(run_ids)b::uuid[], %(priorities)b::smallint[]) AS x (run_id, priority);
+INSERT INTO due_work (queue, urgency, attempt, run_id, started_at, due_at, lane)
+SELECT x.queue, 9 - x.priority, 1, x.run_id, NULL, now(), hashtext(x.namespace)
+FROM unnest(%(run_ids)b::uuid[], %(queues)b::smallint[], %(priorities)b::smallint[], %(namespaces)b::text[]) AS x (run_id, queue, priority, namespace);
 
 -- enqueue_later --
 -- Runs that start a little later.
-INSERT INTO delayed_work (urgency, run_id, due_at)
-SELECT 9 - x.priority, x.run_id, x.start_at
-FROM unnest(%(priorities)b::smallint[], %(run_ids)b::uuid[], %(starts)b::timestamptz[]) AS x (priority, run_id, start_at);
+INSERT INTO delayed_work (queue, urgency, run_id, due_at, keys)
+SELECT x.queue, 9 - x.priority, x.run_id, x.start_at, x.keys::jsonb
+FROM unnest(%(queues)b::smallint[], %(priorities)b::smallint[], %(run_ids)b::uuid[], %(starts)b::timestamptz[], %(keys)b::text[])
+     AS x (queue, priority, run_id, start_at, keys);
 
 -- notify_work --
--- Wake the workers of a queue: one notification a transaction.
-SELECT pg_notify('ordinaut_work', '0');
+-- Wake the workers of these queues: one notification of each in a transaction.
+SELECT pg_notify('ordinaut_work', queue::text) FROM (SELECT DISTINCT unnest(%(queues)b::smallint[])) AS x (queue);
 
 -- finish_runs --
--- Move unfinished runs to a final phase from outside their worker; returns those that were unfinished.
+-- End runs from outside their worker that have not ended, or if wanted are parked; returns those.
 UPDATE run r SET phase = %(phase)s, reason = %(reason)s, error = %(error)s, finished_at = now(),
-       started_at = coalesce(r.started_at, (SELECT w.started_at FROM leased_work w WHERE w.run_id = r.run_id))
+       started_at = coalesce(r.started_at, %(started)s, (SELECT w.started_at FROM leased_work w WHERE w.run_id = r.run_id))
 FROM (SELECT run_id FROM run WHERE run_id = ANY(%(run_ids)b) ORDER BY run_id FOR NO KEY UPDATE) AS held
-WHERE r.run_id = held.run_id AND r.finished_at IS NULL
+WHERE r.run_id = held.run_id AND (r.finished_at IS NULL OR %(parked)s AND r.phase = 'Parked')
 RETURNING r.run_id, r.namespace, r.task_id, (SELECT t.name FROM task t WHERE t.task_id = r.task_id) AS task, r.trigger, r.attempt,
           coalesce(r.started_at, r.created_at) AS began, r.finished_at AS ended;
+
+-- unpark_run --
+-- A parked run is pending again, or waits for the reason given. It has begun, even if an older release did not write down when.
+UPDATE run SET phase = CASE WHEN %(waits)s::text IS NULL THEN 'Pending' ELSE 'Waiting' END, reason = %(waits)s, error = NULL,
+       finished_at = NULL, attempt = 1, started_at = coalesce(started_at, created_at)
+WHERE run_id = %(run_id)s AND phase = 'Parked';
+
+-- unpark_steps --
+-- Release 0.4 and before cancelled a step that waited for its retry when its run was parked; it is done from the beginning.
+DELETE FROM step WHERE run_id = %(run_id)s AND phase = 'Cancelled';
+
+-- steps_under_way --
+-- The first step without a result of each run, as far as there is one.
+SELECT run_id, id FROM (
+    SELECT r.run_id, p.body -> 'pipeline' -> 'steps'
+           -> (SELECT count(DISTINCT s.seq) FROM step s WHERE s.run_id = r.run_id AND s.finished_at IS NOT NULL)::int ->> 'id' AS id
+    FROM unnest(%(run_ids)b::uuid[]) AS x (run_id) JOIN run r USING (run_id) JOIN pipeline_revision p ON p.digest = r.revision
+) step WHERE id IS NOT NULL;
 
 -- finish_waiting_steps --
 -- A run that ended while a step waited for its retry ends that step too.
@@ -62,11 +82,13 @@ SELECT r.run_id, r.namespace, t.name, r.task_id FROM unnest(%(run_ids)b::uuid[])
 JOIN run r USING (run_id) JOIN task t USING (task_id);
 
 -- get_run --
--- One run; `phase` says Running while a lease holds it, and then it waits for no reason any more.
+-- One run; `phase` says Running while a lease holds it, and then it waits for no reason any more. One that has waited for its turn or
+-- a time may wait for its keys by now.
 SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
        CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
        r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
-       r.params, r.output, CASE WHEN r.finished_at IS NOT NULL OR w.run_id IS NULL THEN r.reason END AS reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
+       r.params, r.output, CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN NULL
+            WHEN r.phase = 'Waiting' AND EXISTS (SELECT FROM keyed_work k WHERE k.run_id = r.run_id) THEN 'ConcurrencyKey' ELSE r.reason END AS reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
 FROM run r JOIN task t USING (task_id)
 LEFT JOIN leased_work w ON w.run_id = r.run_id
 WHERE r.run_id = %(run_id)s AND r.namespace = %(namespace)s;
@@ -77,7 +99,8 @@ WHERE r.run_id = %(run_id)s AND r.namespace = %(namespace)s;
 SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
        CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
        r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
-       r.params, NULL::jsonb AS output, CASE WHEN r.finished_at IS NOT NULL OR w.run_id IS NULL THEN r.reason END AS reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
+       r.params, NULL::jsonb AS output, CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN NULL
+            WHEN r.phase = 'Waiting' AND EXISTS (SELECT FROM keyed_work k WHERE k.run_id = r.run_id) THEN 'ConcurrencyKey' ELSE r.reason END AS reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
 FROM run r JOIN task t USING (task_id) LEFT JOIN leased_work w ON w.run_id = r.run_id
 WHERE r.namespace = %(namespace)s
   AND r.run_id < coalesce(%(before)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')

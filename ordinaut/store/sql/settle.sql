@@ -3,6 +3,11 @@
 SELECT lease_id, ARRAY(SELECT item.id FROM unnest(items) item) FROM work_lease WHERE lease_id = ANY(%(leases)b)
 ORDER BY lease_id FOR UPDATE;
 
+-- committed_steps --
+-- Which of the runs have a committed result of the step.
+SELECT s.run_id FROM unnest(%(run_ids)b::uuid[], %(seqs)b::smallint[], %(idxs)b::int[]) AS x (run_id, seq, idx)
+JOIN step s USING (run_id, seq, idx) WHERE s.finished_at IS NOT NULL;
+
 -- settle_steps --
 -- Commit step results. A step that waits for a retry is overwritten by its next result, a final one never.
 INSERT INTO step AS s (run_id, seq, idx, step_id, phase, attempt, started_at, finished_at, output, error, tool_digest)
@@ -20,14 +25,15 @@ ON CONFLICT (run_id, seq, idx) DO UPDATE SET
 WHERE s.finished_at IS NULL;
 
 -- settle_runs --
--- Give runs their phase: final, or Waiting. The caller holds their locks.
+-- Give runs that have not ended their phase: final, or Waiting. Pass the keys sorted: that is the order in which they are locked.
 UPDATE run r SET phase = x.phase, attempt = x.attempt, output = x.output::jsonb, reason = x.reason, error = x.error,
        started_at = coalesce(r.started_at, x.started_at),
        finished_at = CASE WHEN x.phase <> 'Waiting' THEN now() END
 FROM unnest(%(run_ids)b::uuid[], %(phases)b::text[], %(attempts)b::smallint[], %(started)b::timestamptz[], %(outputs)b::text[],
             %(reasons)b::text[], %(errors)b::text[])
      AS x (run_id, phase, attempt, started_at, output, reason, error)
-WHERE r.run_id = x.run_id;
+WHERE r.run_id = x.run_id AND r.finished_at IS NULL
+RETURNING r.run_id;
 
 -- drop_leases --
 -- Leases with nothing left under way.

@@ -12,11 +12,12 @@ FROM (SELECT ready, paused_at IS NOT NULL OR coalesce((spec ->> 'suspend')::bool
 
 -- partition_days_ahead --
 -- How many days after today have all their partitions, without a gap, as far as `up_to`; -1 if today's are missing.
+WITH there AS MATERIALIZED (SELECT parent, since, until FROM ordinaut.history_partition)
 SELECT coalesce(min(day) FILTER (WHERE missing), %(up_to)s::int + 1) - 1 FROM (
-    SELECT day, bool_or(to_regclass(format('ordinaut.%%s_%%s', parent, to_char((now() AT TIME ZONE 'UTC')::date + day, 'YYYYMMDD'))) IS NULL)
-           AS missing
-    FROM generate_series(0, %(up_to)s::int) AS day, unnest(ARRAY['run', 'step', 'event_log']) AS parent
-    GROUP BY day
+    SELECT day, NOT EXISTS (SELECT FROM there WHERE there.parent = parents.parent
+                            AND there.since <= (date_trunc('day', now() AT TIME ZONE 'UTC') + day * interval '1 day') AT TIME ZONE 'UTC'
+                            AND there.until > (date_trunc('day', now() AT TIME ZONE 'UTC') + day * interval '1 day') AT TIME ZONE 'UTC') AS missing
+    FROM generate_series(0, %(up_to)s::int) AS day, unnest(ARRAY['run', 'step', 'event_log']) AS parents (parent)
 ) ahead;
 
 -- database_figures --

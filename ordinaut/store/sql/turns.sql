@@ -14,42 +14,16 @@ ON CONFLICT DO NOTHING;
 
 -- wait_for_turns --
 -- Runs that wait for their turn.
-INSERT INTO queued_work (task_id, urgency, run_id, due_at)
-SELECT x.task_id, 9 - x.priority, x.run_id, coalesce(x.start_at, now())
-FROM unnest(%(task_ids)b::bigint[], %(priorities)b::smallint[], %(run_ids)b::uuid[], %(starts)b::timestamptz[])
-     WITH ORDINALITY AS x (task_id, priority, run_id, start_at, place)
+INSERT INTO queued_work (task_id, queue, urgency, run_id, due_at, keys)
+SELECT x.task_id, x.queue, 9 - x.priority, x.run_id, coalesce(x.start_at, now()), x.keys::jsonb
+FROM unnest(%(task_ids)b::bigint[], %(queues)b::smallint[], %(priorities)b::smallint[], %(run_ids)b::uuid[], %(starts)b::timestamptz[],
+            %(keys)b::text[]) WITH ORDINALITY AS x (task_id, queue, priority, run_id, start_at, keys, place)
 ORDER BY place;
 
 -- pass_turns --
--- These runs have ended, and their tasks' turns pass on, as do those of the tasks named, whose clocks the caller has locked: to the
--- first run that waits if none is under way, to all where the task allows them all by now. Nobody else may pass on a turn, so no
--- task has two. A run that is just being queued by a transaction is missed here; stalled_turns finds it. Returns how many got one.
-WITH ended AS (
-    DELETE FROM active_run WHERE run_id = ANY(%(run_ids)b) RETURNING task_id
-), free AS (
-    SELECT t.task_id, coalesce(t.spec ->> 'concurrencyPolicy', 'Allow') = 'Allow' AS all_at_once
-    FROM task t WHERE t.task_id IN (SELECT task_id FROM ended UNION SELECT unnest(%(task_ids)b::bigint[]))
-), next AS (
-    SELECT q.id FROM free CROSS JOIN LATERAL (
-        SELECT id FROM queued_work WHERE queued_work.task_id = free.task_id ORDER BY urgency, id
-        LIMIT CASE WHEN free.all_at_once THEN NULL ELSE 1 END FOR UPDATE SKIP LOCKED
-    ) q
-    WHERE free.all_at_once
-       OR NOT EXISTS (SELECT FROM active_run a WHERE a.task_id = free.task_id AND a.run_id <> ALL(%(run_ids)b))
-), taken AS (
-    DELETE FROM queued_work WHERE id = ANY(ARRAY(SELECT id FROM next))
-    RETURNING task_id, queue, urgency, due_at, attempt, run_id, started_at
-), turn AS (
-    INSERT INTO active_run (run_id, task_id) SELECT run_id, task_id FROM taken
-), now_due AS (
-    INSERT INTO due_work (queue, urgency, due_at, attempt, run_id, started_at)
-    SELECT queue, urgency, now(), attempt, run_id, started_at FROM taken WHERE due_at <= now() RETURNING queue
-), later AS (
-    INSERT INTO delayed_work (queue, urgency, due_at, attempt, run_id, started_at)
-    SELECT queue, urgency, due_at, attempt, run_id, started_at FROM taken WHERE due_at > now() RETURNING queue
-)
-SELECT (SELECT count(*) FROM taken), CASE WHEN EXISTS (SELECT FROM now_due) THEN pg_notify('ordinaut_work', '0')::text END,
-       CASE WHEN EXISTS (SELECT FROM later) THEN pg_notify('ordinaut_clock', '')::text END;
+-- These runs have ended: their turns pass on, and their slots of concurrency keys are free. So do the turns of the tasks named. Returns
+-- how many runs got one.
+SELECT pass_on(%(run_ids)b::uuid[], %(task_ids)b::bigint[]);
 
 -- stalled_turns --
 -- Tasks with waiting runs of which one could go on, their clocks locked: none is under way, or the task allows them all by now. A run

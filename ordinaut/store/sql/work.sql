@@ -1,7 +1,7 @@
 -- lease_work --
 -- Take claimable work into a new lease, whose key is the fencing token: from the heads of queues in their order, and from flows behind
 -- a place in each. Work whose run has ended is dropped on the way; it is returned without namespace, so that the caller knows
--- whether it has reached the end.
+-- whether it has reached the end. Work that has never begun, of a run that has, was parked: it begins another time.
 WITH picked AS (
     DELETE FROM due_work WHERE ctid = ANY(ARRAY(
         SELECT place FROM (
@@ -21,7 +21,8 @@ WITH picked AS (
         ) AS places LIMIT %(limit)s
     )) RETURNING id, queue, urgency, due_at, attempt, run_id, started_at, lane
 ), held AS (
-    SELECT p.id, p.queue, p.urgency, p.due_at, p.attempt, p.run_id, p.started_at, p.lane,
+    SELECT p.id, p.queue, p.urgency, p.due_at, p.attempt, p.run_id, p.lane,
+           coalesce(p.started_at, CASE WHEN r.started_at IS NOT NULL THEN now() END) AS started_at,
            r.namespace, r.task_id, r.revision, r.trigger, r.scheduled_at, r.created_at, r.params
     FROM picked p LEFT JOIN run r ON r.run_id = p.run_id AND r.finished_at IS NULL
 ), lease AS (
@@ -33,7 +34,7 @@ WITH picked AS (
 )
 SELECT lease.lease_id, lease.leased_at, held.id, held.queue, held.urgency, held.due_at, held.attempt, held.run_id,
        held.started_at, held.namespace, held.task_id, t.name AS task, held.revision, held.trigger, held.scheduled_at,
-       held.created_at, held.params, held.run_id::text AS run, held.lane
+       held.created_at, held.params::text AS params_json, held.run_id::text AS run, held.lane
 FROM held LEFT JOIN lease ON true LEFT JOIN task t USING (task_id)
 ORDER BY held.urgency, held.due_at, held.id;
 
@@ -59,10 +60,25 @@ WITH RECURSIVE gap AS (
 SELECT queue, urgency, lane, now() - due_at FROM flow LIMIT %(limit)s;
 
 -- heartbeat --
--- Prolong leases; one that is not returned is lost.
-UPDATE work_lease SET leased_until = now() + %(ttl)s::interval
-WHERE lease_id = ANY(%(leases)b) AND worker = %(worker)s
-RETURNING lease_id;
+-- Prolong leases; one that is not returned is lost. Those that are locked stay as they are, and it says so: they are being settled,
+-- and if whoever does so is stuck, the others must not wait for it.
+WITH held AS (
+    SELECT lease_id FROM work_lease WHERE lease_id = ANY(%(leases)b) AND worker = %(worker)s
+), prolonged AS (
+    UPDATE work_lease SET leased_until = now() + %(ttl)s::interval
+    WHERE lease_id = ANY(ARRAY(
+        SELECT lease_id FROM work_lease WHERE lease_id = ANY(%(leases)b) AND worker = %(worker)s FOR UPDATE SKIP LOCKED
+    )) RETURNING lease_id
+)
+SELECT lease_id, lease_id IN (SELECT lease_id FROM prolonged) FROM held;
+
+-- wait_for_locks --
+-- How long the statements of this transaction wait for a lock at most.
+SELECT set_config('lock_timeout', %(milliseconds)s::int::text, true);
+
+-- prolong_locked --
+-- Prolong leases as soon as they are no longer locked.
+UPDATE work_lease SET leased_until = now() + %(ttl)s::interval WHERE lease_id = ANY(%(leases)b) AND worker = %(worker)s;
 
 -- ended_runs --
 -- Which of the runs that a worker holds have been ended by somebody else.
@@ -83,16 +99,27 @@ FROM unnest(%(queues)b::smallint[], %(urgencies)b::smallint[], %(due)b::timestam
             %(run_ids)b::uuid[], %(started)b::timestamptz[]) AS x (queue, urgency, due_at, attempt, run_id, started_at);
 
 -- release_delayed --
--- Move delayed work whose time has come to the queue; returns how much.
+-- Move delayed work whose time has come to the queue, or to where it waits for its keys; returns how much.
 WITH due AS (
     DELETE FROM delayed_work WHERE id = ANY(ARRAY(
         SELECT id FROM delayed_work WHERE due_at <= now() ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-    )) RETURNING queue, urgency, due_at, attempt, run_id, started_at
+    )) RETURNING queue, urgency, due_at, attempt, run_id, started_at, keys
 ), moved AS (
     INSERT INTO due_work (queue, urgency, due_at, attempt, run_id, started_at, lane)
-    SELECT due.*, coalesce((SELECT hashtext(r.namespace) FROM run r WHERE r.run_id = due.run_id), 0) FROM due RETURNING queue
+    SELECT due.queue, due.urgency, due.due_at, due.attempt, due.run_id, due.started_at,
+           coalesce((SELECT hashtext(r.namespace) FROM run r WHERE r.run_id = due.run_id), 0)
+    FROM due WHERE due.keys IS NULL RETURNING queue
+), keyed AS (
+    INSERT INTO keyed_work (task_id, namespace, keys, queue, urgency, attempt, run_id, started_at)
+    SELECT r.task_id, r.namespace, due.keys, due.queue, due.urgency, due.attempt, due.run_id, due.started_at
+    FROM due CROSS JOIN LATERAL (SELECT run.task_id, run.namespace FROM run WHERE run.run_id = due.run_id LIMIT 1) r
+    WHERE due.keys IS NOT NULL ORDER BY due.due_at RETURNING task_id, contest
+), news AS (
+    INSERT INTO key_news (task_id, contest) SELECT DISTINCT task_id, contest FROM keyed RETURNING id
 )
-SELECT (SELECT count(*) FROM moved), string_agg(pg_notify('ordinaut_work', queue::text)::text, '') FROM (SELECT DISTINCT queue FROM moved) AS queues;
+SELECT (SELECT count(*) FROM due), string_agg(pg_notify('ordinaut_work', queue::text)::text, ''),
+       CASE WHEN EXISTS (SELECT FROM news) THEN pg_notify('ordinaut_keys', '')::text END
+FROM (SELECT DISTINCT queue FROM moved) AS queues;
 
 -- take_expired_leases --
 -- Delete leases that ran out; exactly one of settle and reaper gets the row.
@@ -104,6 +131,15 @@ WITH expired AS (
 SELECT expired.lease_id, expired.worker, item.id, item.queue, item.urgency, item.due_at, item.attempt, item.run_id,
        coalesce(item.started_at, expired.leased_at) AS started_at
 FROM expired CROSS JOIN unnest(expired.items) item;
+
+-- end_lockers --
+-- End the sessions that keep leases locked which ran out a while ago, so that they can be taken back: a settle takes milliseconds,
+-- so the process is frozen or the network swallows what it sends. In the middle of a pipeline PostgreSQL has no time limit for it.
+SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a
+WHERE EXISTS (SELECT FROM work_lease WHERE leased_until < now() - %(late)s::interval)
+  AND a.usename = current_user AND a.pid <> pg_backend_pid()
+  AND a.pid IN (SELECT l.pid FROM work_lease w JOIN pg_locks l ON l.locktype = 'transactionid' AND l.granted AND l.transactionid = w.xmax
+                WHERE w.leased_until < now() - %(late)s::interval);
 
 -- queue_figures --
 -- Depth and age of the claimable work, how much waits for a time, how much is leased, and how much waits for its turn.

@@ -17,7 +17,7 @@ from ordinaut.store import backfill, declared, runs, work
 from ordinaut.store.backfill import Backfill
 from ordinaut.store.pool import Pool
 from ordinaut.store.runs import Run
-from ordinaut.store.work import RunResult, Settlement
+from ordinaut.store.settle import RunResult, Settlement, settle
 from ordinaut_operator import backfilling, fire, janitor
 from ordinaut_operator.backfilling import Backfilling
 from ordinaut_operator.rights import Rights
@@ -85,7 +85,7 @@ async def over(pool: Pool, *, limit: int = 1000) -> list[UUID]:
         leased = await work.lease(connection, worker="w", limit=limit, ttl=HOUR)
         results = [Settlement(one, run=RunResult(RunPhase.SUCCEEDED, output=b"{}")) for one in leased]
         if results:
-            await work.settle(connection, results, done=sorted({one.lease_id for one in leased}))
+            await settle(connection, results, done=sorted({one.lease_id for one in leased}))
     return [one.run_id for one in leased]
 
 

@@ -16,7 +16,7 @@ from ordinaut.states import RunPhase
 from ordinaut.store import clock as store_clock
 from ordinaut.store import runs, status, work
 from ordinaut.store.pool import Pool
-from ordinaut.store.work import RunResult, Settlement
+from ordinaut.store.settle import RunResult, Settlement, settle
 from ordinaut_operator import clock as clock_module
 from ordinaut_operator.clock import Clock
 from tests.declaring import declare, task
@@ -151,7 +151,7 @@ async def test_a_run_that_waits_comes_back_when_its_time_has_come(pool: Pool, cl
         (run_id,) = await make_runs(connection, await make_task(connection))
         (leased,) = await work.lease(connection, worker="w", limit=1, ttl=NEVER)
         wait = Settlement(leased, run=RunResult(RunPhase.WAITING, delay=timedelta(seconds=1)))
-        await work.settle(connection, [wait], done=[leased.lease_id])
+        await settle(connection, [wait], done=[leased.lease_id])
 
     async with ticking(clock), asyncio.timeout(60), pool.connection() as connection:
         while not (again := await work.lease(connection, worker="w", limit=1, ttl=NEVER)):

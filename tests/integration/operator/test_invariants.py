@@ -18,7 +18,8 @@ from ordinaut.store.invariants import Invariant
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.queries import SQL
 from ordinaut.store.runs import NewRun
-from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
+from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
+from ordinaut.store.work import LeasedWork
 from ordinaut_operator import janitor
 from ordinaut_operator.invariants import Checker, Suspicion
 from tests.integration.rows import REVISION, make_task
@@ -73,9 +74,7 @@ async def ended_while_it_waits(connection: Connection) -> int:
     """Cancel a run that waits, and leave it waiting."""
     await old_runs(connection, await make_task(connection))
     (first,) = await work.lease(connection, worker="w", limit=1, ttl=LONG)
-    await work.settle(
-        connection, [Settlement(first, run=RunResult(RunPhase.WAITING, delay=LONG))], done=[first.lease_id]
-    )
+    await settle(connection, [Settlement(first, run=RunResult(RunPhase.WAITING, delay=LONG))], done=[first.lease_id])
     await execute(connection, "UPDATE run SET phase = 'Cancelled', finished_at = now()")
     return 1
 
@@ -197,6 +196,75 @@ async def two_at_once(connection: Connection, *, policy: str = "Forbid") -> int:
     return 2
 
 
+WAITS_FOR_A_KEY = "INSERT INTO keyed_work (task_id, namespace, keys, urgency, run_id) VALUES (%s, 'default', %s, 4, %s)"
+HAS_A_KEY = (
+    "INSERT INTO held_key (task_id, namespace, key, source, held_since, run_id)"
+    " VALUES (%s, 'default', 'k', 'k', now() - %s::interval, %s)"
+)
+KEYS = '[{"key": "k", "source": "k"}]'
+
+
+async def make_keyed_task(connection: Connection, *, limit: int = 1) -> int:
+    """Return a task with a concurrency key, as it was an hour ago."""
+    task_id = await make_task(connection)
+    entries = f'[{{"source": "k", "limit": {limit}, "key": "k"}}]'
+    await execute(connection, "UPDATE task SET updated_at = now() - interval '1 h', keys = %s", entries)
+    return task_id
+
+
+async def keyed(connection: Connection, count: int, *, limit: int = 1) -> tuple[int, list[UUID]]:
+    """Make runs that wait for a key that nobody has; returns their task and them."""
+    task_id = await make_keyed_task(connection, limit=limit)
+    made = await old_runs(connection, task_id, count)
+    await execute(connection, "DELETE FROM due_work")
+    for run in made:
+        await execute(connection, WAITS_FOR_A_KEY, task_id, KEYS, run)
+    return task_id, made
+
+
+async def nobody_has_the_key(connection: Connection) -> int:
+    """Have runs wait for a key with room."""
+    await keyed(connection, 3)
+    return 1
+
+
+async def ended_while_it_waits_for_a_key(connection: Connection) -> int:
+    """Cancel a run and leave it where it waits for a key that another one has."""
+    task_id, (first, second) = await keyed(connection, 2)
+    await execute(connection, "DELETE FROM keyed_work WHERE run_id = %s", first)
+    await execute(connection, HAS_A_KEY, task_id, "0", first)
+    await work.requeue(connection, [work.Item(0, 0, 4, await clock.now(connection), 1, first, None)])
+    await execute(connection, "UPDATE run SET phase = 'Cancelled', finished_at = now() WHERE run_id = %s", second)
+    return 1
+
+
+async def ended_with_a_slot(connection: Connection) -> int:
+    """End a run and leave it its slot."""
+    task_id = await make_keyed_task(connection)
+    (run,) = await old_runs(connection, task_id)
+    await execute(connection, HAS_A_KEY, task_id, "0", run)
+    await execute(connection, "DELETE FROM due_work")
+    await execute(connection, "UPDATE run SET phase = 'Succeeded', finished_at = now() WHERE run_id = %s", run)
+    return 1
+
+
+async def queued_before_its_key(connection: Connection) -> int:
+    """Put a run that waits for a key into the queue as well."""
+    task_id = await make_keyed_task(connection)
+    first, second = await old_runs(connection, task_id, 2)
+    await execute(connection, HAS_A_KEY, task_id, "0", first)
+    await execute(connection, WAITS_FOR_A_KEY, task_id, KEYS, second)
+    return 1
+
+
+async def beyond_the_limit(connection: Connection) -> int:
+    """Give three runs a key that two may have."""
+    task_id = await make_keyed_task(connection, limit=2)
+    for run in await old_runs(connection, task_id, 3):
+        await execute(connection, HAS_A_KEY, task_id, "0", run)
+    return 1
+
+
 @pytest.mark.parametrize(
     ("damage", "invariant"),
     [
@@ -215,6 +283,11 @@ async def two_at_once(connection: Connection, *, policy: str = "Forbid") -> int:
         (queued_before_its_turn, Invariant.DOUBLED_RUN),
         (nobody_has_the_turn, Invariant.STALLED_TURN),
         (an_ended_run_has_the_turn, Invariant.STALLED_TURN),
+        (nobody_has_the_key, Invariant.STALLED_KEY),
+        (ended_while_it_waits_for_a_key, Invariant.ENDED_RUN_KEPT),
+        (ended_with_a_slot, Invariant.ENDED_RUN_KEPT),
+        (queued_before_its_key, Invariant.DOUBLED_RUN),
+        (beyond_the_limit, Invariant.EXCEEDED_KEY),
     ],
 )
 async def test_a_violation_is_counted_once_it_was_found_twice(
@@ -241,6 +314,16 @@ async def test_what_is_mended_in_between_does_not_count(pool: Pool) -> None:
         await execute(connection, "DELETE FROM due_work")
         assert await checker.check() == 0
         await runs.finish(connection, [run], phase=RunPhase.CANCELLED, reason="Requested", error="")
+
+        assert [await checker.check() for _ in range(3)] == [0, 0, 0]
+
+
+async def test_a_limit_that_was_lowered_is_no_violation(pool: Pool) -> None:
+    checker = Checker(pool)
+    async with pool.connection() as connection:
+        task_id = await make_keyed_task(connection)
+        for run in await old_runs(connection, task_id, 3):
+            await execute(connection, HAS_A_KEY, task_id, "2 h", run)
 
         assert [await checker.check() for _ in range(3)] == [0, 0, 0]
 
@@ -389,7 +472,7 @@ async def busy_worker(pool: Pool, *, until: float, draw: random.Random) -> int:
             )
             done += len(leased)
             if leased and not dies:
-                await work.settle(connection, [settled(one, draw) for one in leased], done=[leased[0].lease_id])
+                await settle(connection, [settled(one, draw) for one in leased], done=[leased[0].lease_id])
             await work.release_delayed(connection)
     return done
 

@@ -3,26 +3,25 @@
 import asyncio
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from time import monotonic
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
 from ordinaut import schedule
-from ordinaut.states import RunPhase, StepPhase, Trigger
-from ordinaut.store import clock, events, history, runs, status, work
-from ordinaut.store.ids import new_run_id
-from ordinaut.store.migrate import PARTITION_DAYS_AHEAD, migrations
-from ordinaut.store.pool import Connection, Pool, open_pool
-from ordinaut.store.runs import NewRun
-from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
-from ordinaut_operator import janitor
+from ordinaut.states import RunPhase
+from ordinaut.store import audit, clock, events, status, work, workers
+from ordinaut.store.migrate import migrations
+from ordinaut.store.partitions import DAYS_AHEAD
+from ordinaut.store.pool import Pool, open_pool
+from ordinaut.store.settle import RunResult, Settlement, settle
+from ordinaut.store.work import LeasedWork
+from ordinaut.store.workers import Announcement
+from ordinaut_operator import janitor, partitions
 from tests.declaring import cancel, declare, pause, run_now, task
-from tests.integration.rows import REVISION, make_runs, make_task, run_of
+from tests.integration.rows import make_runs, make_task, run_of
 
 TASK_STATES = ("ready", "paused", "not_ready")
 pytestmark = pytest.mark.usefixtures("early_in_a_minute")
@@ -34,7 +33,11 @@ OVER = timedelta(seconds=-1)
 
 async def lease(pool: Pool, *, limit: int = 10, ttl: timedelta = OVER) -> list[LeasedWork]:
     async with pool.connection() as connection:
-        return await work.lease(connection, worker="lost", limit=limit, ttl=ttl)
+        return [
+            one
+            for queue in (0, work.ward(0))
+            for one in await work.lease(connection, worker="lost", limit=limit, ttl=ttl, queue=queue)
+        ]
 
 
 async def said(pool: Pool, prefix: str = "run.") -> list[tuple[str, Any]]:
@@ -79,11 +82,12 @@ async def test_what_was_delivered_too_often_is_parked_and_the_rest_goes_on(pool:
 
     parked = await run_of(pool, poison)
     assert (parked.phase, parked.reason) == ("Parked", "MaxDeliveriesExceeded")
-    assert parked.error == "its workers were lost in each of 2 deliveries"
+    error = "its workers were lost in each of 2 deliveries, the last, lost, while step `a` was under way"
+    assert parked.error == error
     assert parked.finished_at is not None
     (again,) = await lease(pool)
     assert (again.run_id, again.attempt) == (innocent, 2)
-    assert ("run.parked", {"phase": "Parked", "reason": "MaxDeliveriesExceeded"}) in await said(pool)
+    assert ("run.parked", {"phase": "Parked", "reason": "MaxDeliveriesExceeded", "error": error}) in await said(pool)
     # The task that allows one run is free for its next.
     assert await values(pool, "SELECT run_id FROM active_run") == []
 
@@ -109,7 +113,7 @@ async def test_settled_runs_of_a_lost_lease_are_not_brought_back(pool: Pool) -> 
         leased = {one.run_id: one for one in await lease(pool)}
         done = Settlement(leased[first], run=RunResult(RunPhase.SUCCEEDED))
         waits = Settlement(leased[second], run=RunResult(RunPhase.WAITING, delay=timedelta(hours=1)))
-        await work.settle(connection, [done, waits], done=[])
+        await settle(connection, [done, waits], done=[])
 
     assert await janitor.reap(pool, max_deliveries=5) == 1
 
@@ -169,140 +173,11 @@ async def test_delayed_work_is_released_when_it_is_due(pool: Pool) -> None:
         soon, late = await lease(pool)
         delays = {soon.run_id: timedelta(0), late.run_id: timedelta(hours=1)}
         waits = [Settlement(one, run=RunResult(RunPhase.WAITING, delay=delays[one.run_id])) for one in (soon, late)]
-        await work.settle(connection, waits, done=[soon.lease_id])
+        await settle(connection, waits, done=[soon.lease_id])
 
     assert await janitor.release(pool) == 1
 
     assert [one.run_id for one in await lease(pool)] == [soon.run_id]
-
-
-def days(parent: str) -> str:
-    """Return a query for the days of a table's partitions."""
-    return (
-        "SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-        f" WHERE i.inhparent = 'ordinaut.{parent}'::regclass AND c.relname ~ '_[0-9]{{8}}$' ORDER BY 1"
-    )
-
-
-async def drop_all_partitions(pool: Pool) -> None:
-    for parent in ("run", "step", "event_log"):
-        await values(pool, "SELECT drop_partitions(%s, '9999-01-01')", [parent])
-
-
-async def test_partitions_are_made_ahead_and_dropped_after_their_retention(pool: Pool) -> None:
-    today = datetime.now(UTC).date()
-    await values(pool, "SELECT ensure_partitions(%s, %s)", [today - timedelta(40), today - timedelta(2)])
-
-    await janitor.keep_partitions(pool, history_days=30, event_days=3)
-
-    for parent, kept in (("run", 30), ("step", 30), ("event_log", 3)):
-        assert await values(pool, days(parent)) == [today + timedelta(n) for n in range(-kept, 8)]
-
-
-async def test_a_day_with_a_run_that_has_not_ended_is_kept(pool: Pool) -> None:
-    long_ago = datetime.now(UTC) - timedelta(40)
-    async with pool.connection() as connection:
-        await connection.execute("SELECT ensure_partitions(%s, %s)", [long_ago.date(), long_ago.date()])
-        run_id = await a_run_of(connection, await make_task(connection), long_ago)
-
-    await janitor.keep_partitions(pool, history_days=30, event_days=3)
-
-    assert long_ago.date() in await values(pool, days("run"))
-    assert long_ago.date() in await values(pool, days("step"))
-    assert long_ago.date() not in await values(pool, days("event_log"))
-    async with pool.connection() as connection:
-        await work.lease(connection, worker="w", limit=1, ttl=timedelta(minutes=5))
-        await runs.finish(connection, [run_id], phase=RunPhase.CANCELLED, reason="Requested", error="x")
-        await connection.execute("DELETE FROM work_lease")
-    await janitor.keep_partitions(pool, history_days=30, event_days=3)
-    assert long_ago.date() not in await values(pool, days("run"))
-
-
-async def test_many_janitors_make_and_drop_partitions_at_once(pool: Pool) -> None:
-    today = datetime.now(UTC).date()
-    await drop_all_partitions(pool)
-    await values(pool, "SELECT ensure_partitions(%s, %s)", [today - timedelta(12), today - timedelta(8)])
-
-    await asyncio.gather(*(janitor.keep_partitions(pool, history_days=5, event_days=5) for _ in range(6)))
-
-    assert await values(pool, days("run")) == [today + timedelta(n) for n in range(-1, 8)]
-
-
-async def a_run_of(connection: Connection, task_id: int, moment: datetime) -> UUID:
-    """Make a run whose key says that it was made at a moment."""
-    new = NewRun(new_run_id(moment), "default", task_id, REVISION, 5, {})
-    await runs.create(connection, [new], trigger=Trigger.MANUAL)
-    return new.run_id
-
-
-async def a_settled_run(pool: Pool, task_id: int, moment: datetime) -> UUID:
-    """Make a run of a moment and settle it with one step."""
-    async with pool.connection() as connection:
-        run_id = await a_run_of(connection, task_id, moment)
-        (leased,) = await work.lease(connection, worker="w", limit=1, ttl=timedelta(minutes=5))
-        now = monotonic()
-        step = StepResult(0, "a", StepPhase.SUCCEEDED, 1, started=now, finished=now, output=b"1")
-        settlement = Settlement(leased, steps=[step], run=RunResult(RunPhase.SUCCEEDED))
-        await work.settle(connection, [settlement], done=[leased.lease_id])
-    return run_id
-
-
-async def test_runs_and_steps_lie_in_the_partition_of_their_day(pool: Pool) -> None:
-    async with pool.connection() as connection:
-        task_id = await make_task(connection)
-        now = await clock.now(connection)
-    midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
-    moments = [midnight - timedelta(milliseconds=1), midnight, now, midnight + timedelta(days=1, hours=23)]
-
-    made = [await a_settled_run(pool, task_id, moment) for moment in moments]
-
-    for table in ("run", "step"):
-        assert await values(pool, f"SELECT tableoid::regclass::text FROM {table} ORDER BY run_id") == [
-            f"{table}_{moment:%Y%m%d}" for moment in moments
-        ]
-    async with pool.connection() as connection:
-        assert await history.stray_rows(connection) == 0
-        assert [len(await runs.steps(connection, run_id=run_id)) for run_id in made] == [1] * 4
-
-
-@pytest.mark.parametrize("ago", [timedelta(0), timedelta(days=9)])
-async def test_history_without_a_partition_is_kept_and_moves_into_it_later(pool: Pool, ago: timedelta) -> None:
-    async with pool.connection() as connection:
-        task_id = await make_task(connection)
-        now = await clock.now(connection) - ago
-    await drop_all_partitions(pool)
-    ended = await a_settled_run(pool, task_id, now)
-    async with pool.connection() as connection:
-        pending = await a_run_of(connection, task_id, now)
-        assert await history.stray_rows(connection) == 3
-
-    await janitor.keep_partitions(pool, history_days=30, event_days=3)
-
-    async with pool.connection() as connection:
-        assert await history.stray_rows(connection) == 0
-        assert [step.step_id for step in await runs.steps(connection, run_id=ended)] == ["a"]
-    assert await values(pool, "SELECT DISTINCT tableoid::regclass::text FROM run") == [f"run_{now:%Y%m%d}"]
-    assert (await run_of(pool, ended)).phase == "Succeeded"
-    assert [one.run_id for one in await lease(pool)] == [pending]
-
-
-async def test_a_new_partition_is_like_the_others(pool: Pool) -> None:
-    today = datetime.now(UTC).date()
-    await values(pool, "SELECT ensure_partitions(%s, %s)", [today + timedelta(50), today + timedelta(50)])
-
-    for parent, indexes in (("run", 3), ("step", 1), ("event_log", 3)):
-        name = f"{parent}_{today + timedelta(50):%Y%m%d}"
-        attached = await values(
-            pool,
-            "SELECT count(*) FROM pg_index x JOIN pg_inherits i ON i.inhrelid = x.indexrelid"
-            " WHERE x.indrelid = %s::regclass",
-            [name],
-        )
-        assert attached == [indexes]
-        (options,) = await values(pool, "SELECT reloptions FROM pg_class WHERE oid = %s::regclass", [name])
-        assert ("fillfactor=40" in (options or [])) == (parent == "run")
-        checks = "SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = %s::regclass"
-        assert await values(pool, checks, [name]) == await values(pool, checks, [parent])
 
 
 async def test_new_time_zone_data_moves_the_tasks_that_it_moves(pool: Pool) -> None:
@@ -342,12 +217,27 @@ def gauge(name: str) -> float:
     return value
 
 
+async def test_workers_are_counted_and_those_lost_long_ago_forgotten(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await make_runs(connection, await make_task(connection), 1)
+        for name, lease in (("live", timedelta(minutes=5)), ("lost", timedelta(0))):
+            said = Announcement(name, ["other"], 1, "1", lease)
+            await workers.announce(connection, said, age=timedelta(0), draining=False)
+        await connection.execute("UPDATE worker SET seen_at = now() - interval '2 h' WHERE name = 'lost'")
+
+    await janitor.measure(pool)
+    assert (gauge("ordinaut_workers_live"), gauge("ordinaut_queues_unserved")) == (1, 1)
+
+    assert await janitor.forget_workers(pool) == 1
+    assert await values(pool, "SELECT name FROM worker") == ["live"]
+
+
 async def test_the_queue_and_the_outbox_are_measured(pool: Pool) -> None:
     async with pool.connection() as connection:
         await make_runs(connection, await make_task(connection), 6)
         first = await work.lease(connection, worker="w", limit=3, ttl=timedelta(minutes=5))
         wait = Settlement(first[0], run=RunResult(RunPhase.WAITING, delay=timedelta(hours=1)))
-        await work.settle(connection, [wait], done=[])
+        await settle(connection, [wait], done=[])
         await connection.execute("UPDATE due_work SET due_at = now() - interval '90 s'")
         await events.append(connection, [{"type": "x", "ns": "default"}])
         await connection.execute("UPDATE outbox SET created_at = now() - interval '40 s'")
@@ -395,13 +285,13 @@ async def test_tasks_partitions_schema_and_database_are_measured(pool: Pool) -> 
     await pause(pool, "d")
     async with pool.connection() as connection:
         await connection.execute("UPDATE task SET deleted_at = now() WHERE name = 'c'")
-    await janitor.keep_partitions(pool, history_days=30, event_days=3)  # the template may be of yesterday
+    await partitions.keep(pool, history_days=30, event_days=3)  # the template may be of yesterday
 
     await janitor.take_stock(pool)
 
     found = {state: REGISTRY.get_sample_value("ordinaut_tasks", {"state": state}) for state in TASK_STATES}
     assert found == {"ready": 2, "paused": 2, "not_ready": 3}
-    assert gauge("ordinaut_partition_days_ahead") == PARTITION_DAYS_AHEAD
+    assert gauge("ordinaut_partition_days_ahead") == DAYS_AHEAD
     assert gauge("ordinaut_schema_version") == len(migrations())
     assert gauge("ordinaut_database_size_bytes") > 1_000_000
 
@@ -445,8 +335,9 @@ async def test_the_hot_tables_are_vacuumed(pool: Pool) -> None:
 
     await janitor.vacuum(pool)
 
+    hot = ["awaited_key", "due_work", "held_key", "key_news", "keyed_work", "outbox", "work_lease"]
     async with asyncio.timeout(60):
-        while await values(pool, vacuumed) != ["due_work", "outbox", "work_lease"]:
+        while await values(pool, vacuumed) != hot:
             await asyncio.sleep(0.02)
 
 
@@ -462,3 +353,17 @@ async def test_answers_to_idempotency_keys_are_forgotten_after_a_day(pool: Pool)
     assert await janitor.forget_answers(pool) == 1
 
     assert await values(pool, "SELECT key FROM idempotency") == ["young"]
+
+
+async def test_old_lines_of_the_audit_trail_are_forgotten(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO audit (at, actor, verb, namespace, object, decision)"
+            " SELECT now() - n * interval '1 day', 'me', 'run', 'default', n::text, 'Allowed'"
+            " FROM generate_series(40, 1, -1) n"
+        )
+        assert await audit.forget(connection, days=9, limit=7) == 7
+
+    assert await janitor.forget_audit(pool, days=9) == 25
+
+    assert await values(pool, "SELECT object FROM audit ORDER BY id") == [str(n) for n in range(8, 0, -1)]

@@ -16,7 +16,8 @@ from ordinaut.states import Origin, RunPhase, WaitReason
 from ordinaut.store import clock, declared, runs, work
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Pool
-from ordinaut.store.work import LeasedWork, RunResult, Settlement
+from ordinaut.store.settle import RunResult, Settlement, settle
+from ordinaut.store.work import LeasedWork
 from ordinaut_operator import fire, janitor
 from tests.declaring import cancel, declare, retry, run_now, task
 from tests.integration.operator.test_fire import LOG, MINUTELY, ledger, rewind
@@ -48,7 +49,7 @@ async def lease(pool: Pool, *, ttl: timedelta = HOUR) -> list[LeasedWork]:
 
 async def end(pool: Pool, leased: LeasedWork, phase: RunPhase = RunPhase.SUCCEEDED) -> None:
     async with pool.connection() as connection:
-        await work.settle(connection, [Settlement(leased, run=RunResult(phase))], done=[leased.lease_id])
+        await settle(connection, [Settlement(leased, run=RunResult(phase))], done=[leased.lease_id])
 
 
 async def carry_out(pool: Pool) -> list[UUID]:
@@ -147,7 +148,7 @@ async def test_a_run_that_waits_for_its_retry_keeps_its_turn(pool: Pool) -> None
     (taken,) = await lease(pool)
     async with pool.connection() as connection:
         result = RunResult(RunPhase.WAITING, reason=WaitReason.RETRY, delay=timedelta(0))
-        await work.settle(connection, [Settlement(taken, run=result)], done=[taken.lease_id])
+        await settle(connection, [Settlement(taken, run=result)], done=[taken.lease_id])
 
     assert await lease(pool) == []
     await janitor.release(pool)
@@ -237,7 +238,7 @@ async def test_a_run_that_is_cancelled_while_it_gets_its_turn_waits_nowhere(pool
 
     async with pool.connection() as connection:
         async with connection.transaction():
-            await work.settle(connection, [Settlement(taken, run=RunResult(RunPhase.SUCCEEDED))], done=[taken.lease_id])
+            await settle(connection, [Settlement(taken, run=RunResult(RunPhase.SUCCEEDED))], done=[taken.lease_id])
             cancelling = asyncio.create_task(cancel(pool, namespace="default", run_id=new.run_id))
             await blocked(pool)
         await cancelling

@@ -1,4 +1,4 @@
-"""The two functions that autoscalers ask, with the rights that an autoscaler should have and no others."""
+"""The functions that autoscalers ask, with the rights that an autoscaler should have and no others."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,7 +10,7 @@ from psycopg import conninfo
 from ordinaut.states import RunPhase
 from ordinaut.store import work
 from ordinaut.store.pool import Pool
-from ordinaut.store.work import RunResult, Settlement
+from ordinaut.store.settle import RunResult, Settlement, settle
 from tests.declaring import declare, run_now, task
 
 STEP = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
@@ -56,9 +56,41 @@ async def test_an_autoscaler_learns_what_waits_and_what_comes(pool: Pool, autosc
             )
         first, _ = await work.lease(connection, worker="w", limit=2, ttl=timedelta(minutes=5))
         waits = RunResult(RunPhase.WAITING, delay=timedelta(seconds=40))
-        await work.settle(connection, [Settlement(first, run=waits)], done=[])
+        await settle(connection, [Settlement(first, run=waits)], done=[])
 
     assert asked(autoscaler, *questions) == [2, 1, 1, 3, 4]
+
+
+async def test_an_autoscaler_of_some_queues_learns_of_those_only(pool: Pool, autoscaler: str) -> None:
+    every = ("'{default}'", "'{gpu}'", "'{gpu,default}'", "'{*}'", "'{unknown}'")
+
+    def told(question: str) -> list[int]:
+        return asked(autoscaler, *(f"ordinaut.{question.format(queues=queues)}" for queues in every))
+
+    assert told("claimable_in({queues})") == [0] * 5
+    await declare(pool, task("usual", STEP), task("train", STEP, queue="gpu"))
+    for name in ("usual", "train", "train", "train"):
+        await run_now(pool, namespace="default", name=name)
+    async with pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO work_lease (worker, leased_until, items) SELECT 'w', now(), array_agg(ROW(id, queue, urgency,"
+            " due_at, attempt, run_id, started_at)::work_item) FROM (SELECT * FROM due_work ORDER BY run_id LIMIT 2) d"
+        )
+        await connection.execute("DELETE FROM due_work WHERE run_id = (SELECT max(run_id::text)::uuid FROM due_work)")
+        # In the ward of its queue: a suspect that waits to be alone.
+        await connection.execute("UPDATE due_work SET queue = -2 WHERE id = (SELECT max(id) FROM due_work)")
+        await connection.execute(
+            "INSERT INTO delayed_work (queue, urgency, due_at, run_id)"
+            " VALUES (1, 4, now() + interval '40 s', gen_random_uuid())"
+        )
+
+    assert told("claimable_in({queues})") == [1, 2, 3, 3, 0]
+    assert told("leased_in({queues})") == [1, 1, 2, 2, 0]
+    assert told("due_in({queues}, 60)") == [0, 1, 1, 1, 0]
+    assert told("due_in({queues}, 0)") == [0] * 5
+    async with pool.connection() as connection:
+        await connection.execute("UPDATE task_clock SET next_fire_at = now()")
+    assert told("due_in({queues}, 0)") == [1, 1, 2, 2, 0]
 
 
 def test_an_autoscaler_sees_nothing_else(autoscaler: str) -> None:
@@ -82,3 +114,5 @@ def test_a_role_cannot_bend_the_functions_to_its_own_tables(autoscaler: str) -> 
 
 def test_the_answer_is_never_null(autoscaler: str) -> None:
     assert asked(autoscaler, "ordinaut.claimable(7::smallint)", "ordinaut.due_within(NULL)") == [0, 0]
+    assert asked(autoscaler, *(f"ordinaut.{one}_in(NULL)" for one in ("claimable", "leased"))) == [0, 0]
+    assert asked(autoscaler, "ordinaut.due_in(NULL, NULL)") == [0]

@@ -25,14 +25,22 @@ from ordinaut.store.clock import Fire, record
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.queries import SQL, parse
-from ordinaut.store.work import RunResult, Settlement, StepResult
+from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
 from tests.declaring import declare, pipeline, run_now, task, tool
 
 PACKAGES = [ordinaut, ordinaut_operator, ordinaut_worker, ordinaut_api, ordinaut_cli]
 STORE = Path(ordinaut.__file__).parent / "store"
 LONG = timedelta(minutes=5)
+FIRST, SECOND, HOLDER = UUID(int=3), UUID(int=4), UUID(int=5)
+"""Runs that wait for a concurrency key, and one that holds it."""
+KEYS = '[{"key": "k", "source": "k"}]'
+CONTEST = UUID("4580463b-9703-f436-7443-7a79931f0341")
+"""What PostgreSQL makes of `KEYS`."""
 OPEN, OVER = UUID(int=1), UUID(int=2)
 """Backfills of ``briefing``: one to be made, of which a run has ended, and one that was over long ago."""
+
+FAR = {"since": datetime(2990, 1, 1, tzinfo=UTC), "until": datetime(2990, 1, 3, tzinfo=UTC)}
+"""Days to which nobody writes; a conversion of the steps' partition of last resort has begun for them."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ async def make_world(pool: Pool) -> World:
         now = monotonic()
         succeeded = StepResult(0, "a", StepPhase.SUCCEEDED, 1, started=now, finished=now, output=b"1")
         waiting = StepResult(0, "a", StepPhase.WAITING, 1, started=now, finished=now, error="down")
-        await work.settle(
+        await settle(
             connection,
             [
                 Settlement(first[0], steps=[succeeded], run=RunResult(RunPhase.SUCCEEDED, output=b"{}")),
@@ -141,14 +149,41 @@ async def _more_rows(connection: Connection) -> int:
     await connection.execute("UPDATE task SET creator_id = %s WHERE name = 'briefing'", row)
     await connection.execute("UPDATE task SET paused_at = now(), paused_by = 'me' WHERE name = 'alone'")
     await connection.execute("UPDATE task_clock SET unauthorized_at = now()")
+    await connection.execute("SELECT bound_rest('step', %(since)s, %(until)s)", FAR)
     # One behind the run of `alone`, and one that waits for nobody.
     await connection.execute(
         "INSERT INTO queued_work (task_id, urgency, due_at, run_id)"
         " SELECT task_id, 4, now(), gen_random_uuid() FROM task ORDER BY task_id"
     )
+    # Two that wait for a key which somebody has who is gone.
+    key = orjson.dumps([{"source": "k", "limit": 1, "key": "k"}]).decode()
+    await connection.execute("UPDATE task SET keys = %s WHERE name = 'briefing'", [key])
+    await connection.execute(
+        "INSERT INTO keyed_work (task_id, namespace, keys, urgency, run_id) SELECT task_id, namespace, %s, 4, x.run_id"
+        " FROM task CROSS JOIN unnest(%s::uuid[]) x (run_id) WHERE name = 'briefing'",
+        [KEYS, [FIRST, SECOND]],
+    )
+    await connection.execute(
+        "INSERT INTO awaited_key (task_id, contest, key, namespace, urgency, head)"
+        " SELECT task_id, contest, 'k', namespace, urgency, 0 FROM keyed_work LIMIT 1"
+    )
+    await connection.execute(
+        "INSERT INTO held_key (run_id, key, namespace, task_id, source, held_since)"
+        " SELECT %s, 'k', namespace, task_id, 'k', now() FROM task WHERE name = 'briefing'",
+        [HOLDER],
+    )
+    await connection.execute(
+        "INSERT INTO key_news (task_id, contest) SELECT task_id, contest FROM keyed_work UNION ALL"
+        " SELECT task_id, contest FROM keyed_work"
+    )
     await connection.execute(
         "INSERT INTO idempotency (namespace, caller, route, key, digest, created_at)"
         " VALUES ('default', 'me', '/v1', 'k', 'd', now() - interval '25 h')"
+    )
+    await connection.execute(
+        "INSERT INTO worker (name, queues, slots, version, started_at, seen_at, live_until)"
+        " SELECT x.name, '{default}', 1, '', now(), now() - x.ago, now() + interval '1 h' - x.ago"
+        " FROM (VALUES ('w', interval '0'), ('dead', interval '2 h')) x (name, ago)"
     )
     await connection.execute(
         "INSERT INTO audit (actor, verb, namespace, object, decision) VALUES ('me', 'put', 'default', 'x', 'Allowed')"
@@ -176,6 +211,7 @@ def cases(world: World) -> dict[str, Case]:
     everything = {"since": -1, "before_id": 2**63 - 1, "before_place": 0}
     return {
         **_backfill_cases(world, now=now, new=new),
+        **_why_cases(world, now=now),
         **_clock_cases(world, now=now, new=new, ids=ids),
         **_declared_cases(world, now=now, ids=ids),
         # events.sql
@@ -202,12 +238,14 @@ def cases(world: World) -> dict[str, Case]:
             },
             1,
         ),
+        "forget_audit": Case({"days": -1, "limit": 9}, 1),
         "list_audit": Case(
             {"namespace": "default", "limit": 9, "before": None, "actor": "me", "verb": None, "decision": None}, 1
         ),
         **_idempotency_cases(),
         # migrations.sql
         "ping": Case({}, 1),
+        "set_up_session": Case({"names": ["timezone", "search_path"], "values": ["UTC", "ordinaut"]}, 2),
         "migration_table_exists": Case({}, 1),
         "create_migration_table": Case({}, -1),
         "applied_migrations": Case({}, len(migrate.migrations())),
@@ -216,8 +254,6 @@ def cases(world: World) -> dict[str, Case]:
         "limit_migration_locks": Case({}, 1),
         "lock_migrations": Case({"key": migrate.LOCK_KEY}, 1),
         "unlock_migrations": Case({"key": migrate.LOCK_KEY}, 1),
-        "ensure_partitions": Case({"days_back": 2, "days_ahead": 9}, 1),
-        "drop_history": Case({"parent": "run", "days": 1}, 1),
         **_run_cases(world, new=new),
         **_survey_cases(world),
         # status.sql
@@ -230,9 +266,29 @@ def cases(world: World) -> dict[str, Case]:
         "task_named": Case({"namespace": "default", "name": "briefing"}, 1),
         "list_declared": Case({**page, "kind": "Tool"}, 1),
         "notify_status": Case({"task_ids": "1,2"}, 1),
-        "stray_history": Case({}, 1),
+        **_history_cases(now=now),
         **_work_cases(world),
+        **_worker_cases(),
         **_turn_cases(world, new=new),
+        **_key_cases(world, new=new),
+    }
+
+
+def _history_cases(*, now: datetime) -> dict[str, Case]:
+    steps = {"parent": "step"}
+    return {
+        "list_partitions": Case({}, 27),
+        "today": Case({}, 1),
+        "strays": Case({"limit": 9}, 3),
+        "be_patient": Case({"patience": "50ms"}, 1),
+        "make_partition": Case({"parent": "run", "day": now.date() + timedelta(20)}, 1),
+        "drop_partition": Case({"parent": "event_log", "name": f"event_log_{now:%Y%m%d}"}, 1),
+        "bound_rest": Case({**steps, **FAR}, 1),
+        "take_time": Case({}, 1),
+        "check_rest": Case(steps, 1),
+        "swap_rest": Case({**steps, **FAR}, 1),
+        "free_rest": Case(steps, 1),
+        "hold_partitions": Case({}, 1),
     }
 
 
@@ -291,7 +347,14 @@ def _declared_cases(world: World, *, now: datetime, ids: dict[str, Any]) -> dict
     named = {"namespaces": ["default"], "names": ["default/steps", "default/weather"]}
     names = orjson.dumps([{"kind": "Task", "namespace": "default", "name": "briefing"}]).decode()
     named_task = {"namespace": "default", "name": "briefing"}
-    readiness = {"reasons": ["Resolved"], "messages": [""], "revisions": [world.revision], "params": ["{}"]}
+    readiness = {
+        "reasons": ["Resolved"],
+        "messages": [""],
+        "revisions": [world.revision],
+        "params": ["{}"],
+        "queues": [0],
+        "keys": ["[]"],
+    }
     clock = {"schedule_keys": [b"k"], "evaluated": [now], "next_fires": [None], "tzdata": "2026f"}
     return {
         "lock_namespace": Case({"namespace": "default"}, 1),
@@ -347,17 +410,29 @@ def _run_cases(world: World, *, new: UUID) -> dict[str, Case]:
         "retries": [None],
         "waits": [None],
     }
+    place = {"run_ids": [new], "queues": [0], "priorities": [5]}
     everything = {"before": None, "task": None, "phase": None, "trigger": None}
     everything |= {"created_after": None, "created_before": None}
     return {
         "insert_runs": Case(made, 1),
         "copy_steps": Case({"from_run": world.done, "to_run": new}, 1),
-        "enqueue": Case({"run_ids": [new], "priorities": [5]}, 1),
-        "enqueue_later": Case({"run_ids": [new], "priorities": [5], "starts": [world.scheduled_at]}, 1),
-        "notify_work": Case({}, 1),
+        "enqueue": Case({**place, "namespaces": ["default"]}, 1),
+        "enqueue_later": Case({**place, "starts": [world.scheduled_at], "keys": [None]}, 1),
+        "notify_work": Case({"queues": [0, 0, 1]}, 2),
         "finish_runs": Case(
-            {"run_ids": [world.pending, world.leased, world.done], "phase": "Cancelled", "reason": "x", "error": "x"}, 2
+            {
+                "run_ids": [world.pending, world.leased, world.done],
+                "phase": "Cancelled",
+                "reason": "x",
+                "error": "x",
+                "started": None,
+                "parked": True,
+            },
+            2,
         ),
+        "unpark_run": Case({"run_id": world.done, "waits": None}, 0),
+        "unpark_steps": Case({"run_id": world.done}, 0),
+        "steps_under_way": Case({"run_ids": [world.pending, world.done]}, 1),
         "finish_waiting_steps": Case({"run_ids": [world.delayed, world.done], "phase": "Cancelled"}, 1),
         "forget_delayed": Case({"run_ids": [world.delayed, world.pending]}, 1),
         "notify_cancel": Case({"run_id": str(world.leased)}, 1),
@@ -375,13 +450,50 @@ def _turn_cases(world: World, *, new: UUID) -> dict[str, Case]:
     return {
         "take_turns": Case(place, 1),
         "track_turns": Case({"task_ids": [world.briefing]}, 4),
-        "wait_for_turns": Case({**place, "priorities": [5], "starts": [None]}, 1),
+        "wait_for_turns": Case({**place, "queues": [0], "priorities": [5], "starts": [None], "keys": [None]}, 1),
         "pass_turns": Case({"run_ids": [world.exclusive], "task_ids": [world.briefing]}, 1),
         "stalled_turns": Case({"limit": 9}, 1),
         "forget_ended_turns": Case({"task_ids": [world.alone, world.briefing]}, 0),
         "turns_of_tasks": Case({"task_ids": [world.alone, world.briefing]}, 2),
         "runs_in_turn": Case({"task_ids": [world.alone, world.briefing]}, 3),
         "forget_waiting": Case({"run_ids": [world.waiting, new]}, 1),
+    }
+
+
+def _key_cases(world: World, *, new: UUID) -> dict[str, Case]:
+    name = {"namespaces": ["default"], "keys": ["k"]}
+    start = UUID(int=0)
+    contests = {"task_ids": [world.briefing], "contests": [CONTEST]}
+    run = {**name, "run_ids": [new], "task_ids": [world.briefing], "queues": [0], "priorities": [5]}
+    news = {"namespaces": ["default", None], "keys": ["k", None], "task_ids": [None, world.briefing]}
+    return {
+        "wait_for_keys": Case({**run, "keys": ['[{"key": "k", "source": "k"}]']}, 1),
+        "forget_keyed": Case({"run_ids": [FIRST, new]}, 1),
+        "revisit_keys": Case({"task_ids": [world.briefing, world.alone]}, 1),
+        "notify_keys": Case({}, 1),
+        "any_key_news": Case({}, 1),
+        "lock_admission": Case({"patient": True}, 1),
+        "take_key_news": Case({"limit": 2}, 2),
+        "add_key_news": Case({**news, "contests": [None, CONTEST], "behinds": [None, None]}, 2),
+        "contests_of_keys": Case({**name, "limit": 9}, 1),
+        "contests_of_tasks": Case({"task_ids": [world.briefing], "behinds": [start], "limit": 9}, 1),
+        "contests_behind": Case({"task_id": 0, "contest": start, "limit": 9}, 1),
+        "contest_limits": Case(contests, 1),
+        "held_slots": Case(name, 1),
+        "keyed_candidates": Case({**contests, "rooms": [1]}, 1),
+        "admit_runs": Case({"ids": [1], "run_ids": [FIRST]}, 1),
+        "pend_runs": Case({"run_ids": [world.delayed, world.done]}, 1),
+        "drop_ended_keyed": Case({"run_ids": [FIRST]}, 1),
+        "order_awaited": Case(contests, 1),
+        "heal_keys": Case({"after": start, "limit": 9}, 1),
+        "keys_blocking": Case({"run_ids": [FIRST, new], "shown": 3, "counted": 3}, 1),
+        "key_figures": Case({}, 1),
+        "runs_without_room": Case({"looked_at": 9, "limit": 9}, 0),
+        "slots_beyond_limit": Case({"limit": 9}, 0),
+        "vacuum_keyed_work": Case({}, -1),
+        "vacuum_held_key": Case({}, -1),
+        "vacuum_awaited_key": Case({}, -1),
+        "vacuum_key_news": Case({}, -1),
     }
 
 
@@ -412,13 +524,20 @@ def _work_cases(world: World) -> dict[str, Case]:
     times = {"started_ago": [10], "finished_ago": [5]}
     result = {"outputs": ["{}"], "errors": [None]}
     run = {**runs, "phases": ["Failed"], "attempts": [1], "started": [None], "reasons": ["x"], **result}
-    start = {"after_urgency": -1, "after_due": "-infinity", "after_id": 0}
+    heads = {"head_queues": [0], "head_limits": [5]}
+    flow = {"queues": [0], "urgencies": [4], "lanes": [7], "after_due": ["-infinity"], "after_ids": [0], "limits": [5]}
+    gap = {"queues": [0], "urgencies": [4], "after_lanes": [-(2**31) - 1], "before_lanes": [2**31]}
     return {
-        "lease_work": Case({"queue": 0, "limit": 5, "worker": "w", "ttl": LONG, **start}, 1),
+        "lease_work": Case({"limit": 5, "worker": "w", "ttl": LONG, **heads, **flow}, 1),
+        "flows_between": Case({**gap, "limit": 5}, 1),
         "heartbeat": Case({"leases": [world.lease], "worker": "w", "ttl": LONG}, 1),
         "ended_runs": Case({"run_ids": [world.done, world.leased]}, 1),
         "fence": Case({"leases": [world.lease]}, 1),
         "lock_open_runs": Case({"run_ids": sorted([world.done, world.leased])}, 1),
+        "committed_steps": Case({name: step[name] for name in ("run_ids", "seqs", "idxs")}, 0),
+        "end_lockers": Case({"late": LONG}, 1),
+        "wait_for_locks": Case({"milliseconds": 1}, 1),
+        "prolong_locked": Case({"leases": [world.lease], "worker": "w", "ttl": LONG}, 1),
         "settle_steps": Case({**step, **times, **result, "tool_digests": [None]}, 1),
         "settle_runs": Case(run, 1),
         "drop_leases": Case({"leases": [world.lease]}, 1),
@@ -431,6 +550,43 @@ def _work_cases(world: World) -> dict[str, Case]:
         "vacuum_due_work": Case({}, -1),
         "vacuum_work_lease": Case({}, -1),
         "vacuum_outbox": Case({}, -1),
+    }
+
+
+def _worker_cases() -> dict[str, Case]:
+    lives = {"name": "w", "lease": LONG, "draining": True}
+    return {
+        "queues_named": Case({"names": ["default", "other"]}, 1),
+        "all_queues": Case({}, 1),
+        "lock_queues": Case({}, 1),
+        "make_queues": Case({"names": ["default", "a", "b", "c"], "limit": 3}, 2),
+        "announce_worker": Case({**lives, "queues": ["a"], "slots": 2, "version": "1", "age": LONG}, 1),
+        "worker_lives": Case(lives, 1),
+        "forget_worker": Case({"name": "w"}, 1),
+        "forget_lost_workers": Case({"silent": 3600.0}, 1),
+        "list_workers": Case({"after": "", "limit": 9}, 1),
+        "runs_of_workers": Case({"namespace": "default", "workers": ["w"], "runs": 9}, 2),
+        "worker_figures": Case({}, 1),
+    }
+
+
+def _why_cases(world: World, *, now: datetime) -> dict[str, Case]:
+    flow = {"queue": 0, "urgency": 4, "lane": 0, "most": 9}
+    place = {"namespace": "default", "urgency": 4, "created_at": now - LONG, "most": 9}
+    return {
+        "one_snapshot": Case({}, -1),
+        "task_surroundings": Case({"task_id": world.briefing}, 1),
+        "operator_is_connected": Case({}, 1),
+        "runs_in_the_way": Case({"task_id": world.alone, "limit": 9}, 1),
+        "how_runs_stand": Case({"run_ids": [world.leased, world.pending]}, 2),
+        "workers_of_queue": Case({"queue": "default"}, 1),
+        "run_in_question": Case({"namespace": "default", "run_id": world.leased}, 1),
+        "steps_in_question": Case({"namespace": "default", "run_id": world.done, "revision": world.revision}, 1),
+        "where_a_run_waits": Case({"run_id": world.delayed}, 1),
+        "place_in_queue": Case(place | {"run_id": world.pending}, 1),
+        "place_is_deep": Case(place, 1),
+        "ahead_in_flow": Case(flow | {"due_at": now, "id": 99}, 1),
+        "ahead_in_queue": Case(flow | {"own": 0, "flows": 9, "level": 60.0}, 1),
     }
 
 
@@ -506,7 +662,7 @@ def test_only_the_store_knows_the_statements() -> None:
 
 STATEMENT = re.compile(
     r"\s*(SELECT\s|INSERT INTO\s|UPDATE\s+\S+\s+(\S+\s+)?SET\s|DELETE FROM\s|WITH\s+(RECURSIVE\s+)?\w+\s+AS\s"
-    r"|VACUUM\s*\(|TRUNCATE\s|(CREATE|ALTER|DROP)\s+(TABLE|INDEX|FUNCTION|VIEW|TYPE)\b)",
+    r"|VACUUM\s*\(|TRUNCATE\s|SET\s+TRANSACTION\s|(CREATE|ALTER|DROP)\s+(TABLE|INDEX|FUNCTION|VIEW|TYPE)\b)",
     re.IGNORECASE,
 )
 

@@ -9,12 +9,14 @@ from ordinaut.states import RunPhase, StepPhase
 from ordinaut.store import events, runs, turns, work
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
-from ordinaut.store.work import LeasedWork
+from ordinaut.store.work import Flow, Gap, Head, LeasedWork, Share
 from tests.integration.rows import make_runs, make_task
 
 LONG = timedelta(minutes=5)
 OVER = timedelta(seconds=-1)
 """A lease that has run out when it begins: expiry without waiting."""
+
+EVERYWHERE = [Gap(0, urgency, -(2**31) - 1, 2**31) for urgency in range(10)]
 
 SUCCESS = RunResult(RunPhase.SUCCEEDED, output=b'{"n": 1}')
 
@@ -23,6 +25,11 @@ async def lease(
     connection: Connection, *, limit: int = 10, ttl: timedelta = LONG, worker: str = "w"
 ) -> list[LeasedWork]:
     return await work.lease(connection, worker=worker, limit=limit, ttl=ttl)
+
+
+async def lanes(connection: Connection, *namespaces: str) -> list[int]:
+    cursor = await connection.execute("SELECT hashtext(unnest(%s::text[]))", [list(namespaces)])
+    return [row[0] for row in await cursor.fetchall()]
 
 
 def step(phase: StepPhase = StepPhase.SUCCEEDED, *, seq: int = 0, attempt: int = 1) -> StepResult:
@@ -56,6 +63,57 @@ async def test_a_lease_takes_the_most_urgent_first_and_never_the_same_twice(pool
         assert [one.run_id for one in second] == [low[1]]
         assert len({one.lease_id for one in first}) == 1
         assert await lease(connection) == []
+
+
+async def test_shares_take_from_their_flows_behind_their_places(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        here = await make_runs(connection, await make_task(connection), 3)
+        there = await make_runs(connection, await make_task(connection, namespace="other"), 2, namespace="other")
+        flows = await work.flows(connection, EVERYWHERE, limit=9)
+        (first, *_), (other, *_) = (
+            [flow for flow in flows if flow.lane == lane] for lane in await lanes(connection, "default", "other")
+        )
+
+        shares = [Share(first, 1), Share(other, 1)]
+        taken = await work.take(connection, worker="w", limit=9, ttl=LONG, shares=shares)
+        assert {one.run_id for one in taken} == {here[0], there[0]}
+        assert {one.flow for one in taken} == {first, other}
+
+        (last,) = (one for one in taken if one.flow == first)
+        behind = Share(first, 9, last.due_at, last.id + 1)
+        taken = await work.take(connection, worker="w", limit=9, ttl=LONG, shares=[behind])
+        assert [one.run_id for one in taken] == [here[2]]
+        assert {one.run_id for one in await lease(connection)} == {here[1], there[1]}
+
+
+async def test_flows_are_found_within_gaps_only(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        for namespace in ("a", "b", "c"):
+            task = await make_task(connection, namespace=namespace)
+            await make_runs(connection, task, 2, priority=1, namespace=namespace)
+            await make_runs(connection, task, 1, priority=9, namespace=namespace)
+        low, middle, high = sorted(await lanes(connection, "a", "b", "c"))
+
+        every = await work.flows(connection, EVERYWHERE, limit=9)
+        assert set(every) == {Flow(0, urgency, lane) for urgency in (0, 8) for lane in (low, middle, high)}
+        assert all(timedelta(0) <= waited < LONG for waited in every.values())
+        gaps = [Gap(0, 8, low, high), Gap(0, 0, middle, 2**31), Gap(1, 8, -(2**31) - 1, 2**31)]
+        assert set(await work.flows(connection, gaps, limit=9)) == {Flow(0, 8, middle), Flow(0, 0, high)}
+        assert len(await work.flows(connection, EVERYWHERE, limit=2)) == 2
+
+
+async def test_what_is_brought_back_has_the_lane_of_its_namespace(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await make_runs(connection, await make_task(connection, namespace="other"), namespace="other")
+        (lane,) = await lanes(connection, "other")
+        await lease(connection, ttl=OVER)
+        (expired,) = await work.take_expired(connection)
+
+        await work.requeue(connection, [work.redelivered(expired, alone=True)])
+
+        assert await lease(connection) == []
+        (again,) = await work.take(connection, worker="w", limit=9, ttl=LONG, heads=[Head(work.ward(0), 9)])
+        assert (again.queue, work.plain(again.queue), again.lane, again.attempt) == (-1, 0, lane, 2)
 
 
 async def test_many_workers_share_the_queue_without_overlap(pool: Pool) -> None:

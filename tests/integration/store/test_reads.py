@@ -15,8 +15,9 @@ from ordinaut.store import clock, declared, runs, status, work
 from ordinaut.store.clock import Fire
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection, Pool, open_pool
+from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
 from ordinaut.store.status import TaskRow
-from ordinaut.store.work import LeasedWork, RunResult, Settlement, StepResult
+from ordinaut.store.work import LeasedWork
 from tests.declaring import cancel, declare, manifest, pipeline, run_now, task, tool
 from tests.integration.rows import make_runs, make_task
 
@@ -30,7 +31,7 @@ async def lease(connection: Connection, *, limit: int = 1) -> list[LeasedWork]:
 
 async def end(connection: Connection, leased: LeasedWork, phase: RunPhase, *steps: StepResult) -> None:
     """Settle one run of a lease for good."""
-    await work.settle(connection, [Settlement(leased, steps=steps, run=RunResult(phase))], done=[])
+    await settle(connection, [Settlement(leased, steps=steps, run=RunResult(phase))], done=[])
 
 
 async def task_row(connection: Connection, name: str) -> TaskRow:
@@ -271,7 +272,7 @@ async def lease_and_settle(connection: Connection) -> None:
     step = StepResult(0, "a", StepPhase.SUCCEEDED, 1, started=now, finished=now, output=b"1")
     leased = await lease(connection, limit=20)
     settled = [Settlement(one, steps=[step], run=RunResult(RunPhase.SUCCEEDED)) for one in leased]
-    assert len(await work.settle(connection, settled, done=[leased[0].lease_id])) == 20
+    assert len(await settle(connection, settled, done=[leased[0].lease_id])) == 20
 
 
 async def claim_and_advance(connection: Connection) -> None:

@@ -149,6 +149,8 @@ ANSWERS: list[tuple[dict[str, Any], type[BaseModel]]] = [
     (examples.QUOTA, shapes.Quota),
     (examples.AUDIT_ENTRY, shapes.AuditEntry),
     (examples.WHO_AM_I, shapes.WhoAmI),
+    (examples.WHY_TASK, shapes.Why),
+    (examples.WHY_RUN, shapes.Why),
 ]
 
 

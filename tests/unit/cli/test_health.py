@@ -108,6 +108,19 @@ def test_nothing_wrong_is_healthy() -> None:
     assert health.EXIT_STATUS[judged.verdict] == 0
 
 
+def test_pools_of_workers_are_shown_each_by_itself() -> None:
+    busy = METRICS + "ordinaut_worker_slots 2.0\nordinaut_worker_slots_busy 1.0\n"
+    judged = judge(
+        pods=[pod("operator-0", "operator"), pod("w", "worker"), pod("g", "worker-gpu")],
+        deployments=[deployment("worker-gpu"), deployment("operator"), deployment("worker")],
+        heard={"g": Heard({}, Samples.parse(busy))},
+    )
+
+    assert [(one.name, one.ready) for one in judged.processes] == [("operator", 1), ("worker", 1), ("worker-gpu", 1)]
+    assert judged.processes[2].detail == "1 of 2 slots busy"
+    assert judged.verdict is Verdict.HEALTHY
+
+
 WAITING = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
 CRASHING = {
     "restartCount": 7,
@@ -187,6 +200,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         measured("ordinaut_queue_depth 12.0\nordinaut_queue_oldest_age_seconds 600.0\n"),
         "12 runs wait for a worker, the oldest for 10m: there are too few workers, or they are stuck"
         " → kubectl -n ordinaut get pods -l app.kubernetes.io/component=worker",
+    ),
+    "nobody's queue": (
+        measured("ordinaut_queues_unserved 2.0\n"),
+        "2 queues have runs and no worker → kubectl ordinaut workers -n NAMESPACE",
+    ),
+    "no workers of a pool": (
+        {"deployments": [deployment("operator"), deployment("worker"), deployment("worker-gpu", replicas=0)]},
+        "worker-gpu: no worker of this pool → kubectl -n ordinaut scale deployment/ordinaut-worker-gpu --replicas=2",
     ),
     "invariant": (
         measured('ordinaut_invariant_violations_total{invariant="lost_run"} 1.0\n'),

@@ -25,7 +25,7 @@ def opened(*, until: int, evaluated: int = -1, max_active: int = 5) -> OpenBackf
 
 def of(policy: str = "Allow", *, revision: bytes | None = b"r", **spec: Any) -> BackfilledTask:
     spec = {"schedules": [{"cron": "* * * * *"}], "concurrencyPolicy": policy, **spec}
-    return BackfilledTask(1, "default", "t", spec, {}, NOON, revision, b"key", None, None, NOON)
+    return BackfilledTask(1, "default", "t", spec, {}, NOON, revision, b"key", None, None, 0, NOON)
 
 
 @pytest.mark.parametrize(

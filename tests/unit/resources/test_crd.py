@@ -106,7 +106,7 @@ def test_every_unsupported_field_carries_its_refusal() -> None:
         if any(rule["message"].startswith("not supported yet; ") for rule in node.get(VALIDATIONS, []))
     }
     assert marked == refused
-    assert {"triggers", "concurrency", "forEach", "approval", "auth", "mcp"} <= refused
+    assert {"triggers", "forEach", "approval", "auth", "mcp"} <= refused
 
 
 def test_a_marker_is_all_it_takes() -> None:

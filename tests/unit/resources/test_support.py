@@ -16,7 +16,6 @@ def _waiting(**wait: Any) -> dict[str, Any]:
     [
         (task(triggers=[{"topic": "mail.received"}]), "spec.triggers"),
         (task(triggers=[]), "spec.triggers"),
-        (task(concurrency=[{"key": "${params.account}"}]), "spec.concurrency"),
         (pipeline(step(forEach="${params.all}")), "spec.steps[0].forEach"),
         (pipeline(step(maxParallel=3)), "spec.steps[0].maxParallel"),
         (_waiting(approval={"message": "Send it?"}), "spec.steps[0].approval"),

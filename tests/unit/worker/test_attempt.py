@@ -32,6 +32,9 @@ class Tools:
 
         return remember
 
+    def at_hand(self, name: str) -> Tool | None:
+        raise AssertionError(f"nobody asks for {name} here")
+
     async def get(self, *, namespace: str, name: str) -> Tool:
         assert (namespace, name) == ("default", "weather")
         return self.tool

@@ -92,6 +92,28 @@ async def test_work_under_a_lost_lease_is_stopped_and_no_other(holding: Holding,
     assert not holding.holds(first)
 
 
+def test_what_has_not_begun_is_held_and_begins_once(holding: Holding) -> None:
+    first, second = leased(1), leased(2)
+    holding.take([first, second])
+    assert holding.view() == Holdings((1,), (first.run_id, second.run_id))
+    assert len(holding) == 0
+
+    assert [holding.begin(first), holding.begin(first)] == [True, False]
+    assert holding.view() == Holdings((1,), (second.run_id,))
+    assert holding.holds(first)
+
+
+def test_what_was_stopped_or_lost_before_it_began_never_begins(holding: Holding) -> None:
+    ended, lost, other = leased(1), leased(2, lease=2), leased(3)
+    holding.take([ended, lost, other])
+
+    holding.stop([ended.run_id])
+    holding.lost([2])
+
+    assert [holding.begin(one) for one in (ended, lost, other)] == [False, False, True]
+    assert [holding.holds(one) for one in (ended, lost, other)] == [True, False, True]
+
+
 async def test_a_run_that_somebody_else_has_ended_is_stopped(holding: Holding, hold: Hold) -> None:
     first, second = leased(1), leased(2)
     tasks = [hold(first), hold(second)]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -72,6 +72,9 @@ class Queue:
     async def release_delayed(self, _connection: Any) -> int:
         return 0
 
+    async def admit(self, _connection: Any, **_more: Any) -> None:
+        """Nobody waits for a concurrency key."""
+
 
 class Runs:
     """Carries out runs as the test says."""
@@ -81,6 +84,15 @@ class Runs:
         self.ended: list[int] = []
         self.go_on = asyncio.Event()
         self.raises: Exception | None = None
+        self.immediate: set[int] = set()
+
+    def begin(self, work: LeasedWork) -> Coroutine[Any, Any, None] | None:
+        if work.id not in self.immediate:
+            return self.carry_out(work)
+        if self.raises is not None:
+            raise self.raises
+        self.ended.append(work.id)
+        return None
 
     async def carry_out(self, work: LeasedWork) -> None:
         self.started.append(work.id)
@@ -95,10 +107,19 @@ class Settled:
 
     def __init__(self) -> None:
         self.settlements: list[Settlement] = []
+        self.has_enough = False
+        self.committed = asyncio.Event()
+        self.committed.set()
+        self.progressed: Callable[[], None] = lambda: None
 
-    async def commit(self, settlement: Settlement) -> bool:
+    def tell(self, progressed: Callable[[], None]) -> None:
+        self.progressed = progressed
+
+    def hand_over(self, settlement: Settlement) -> None:
         self.settlements.append(settlement)
-        return True
+
+    async def emptied(self) -> None:
+        await self.committed.wait()
 
 
 class Worker:
@@ -112,6 +133,7 @@ class Worker:
         monkeypatch.setattr(module.queue, "take", self.queue.take)
         monkeypatch.setattr(module.queue, "flows", self.queue.flows)
         monkeypatch.setattr(module.queue, "release_delayed", self.queue.release_delayed)
+        monkeypatch.setattr(module.admission, "admit", self.queue.admit)
         pool: Any = Pool()
         settler: Any = self.settled
         self.holding = Holding()
@@ -124,7 +146,7 @@ class Worker:
             poll=timedelta(seconds=30),
             holding=self.holding,
             settler=settler,
-            carry_out=self.runs.carry_out,
+            begin=self.runs.begin,
             readiness=self.readiness,
         )
 
@@ -232,22 +254,94 @@ async def test_while_the_database_is_away_it_is_not_ready_and_says_why(monkeypat
         assert worker.readiness.ready
 
 
-async def test_draining_waits_for_what_is_being_leased(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_draining_gives_back_what_is_just_being_leased(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker(monkeypatch, leased(1), slots=2)
     worker.queue.answering.clear()
 
     async with worker.running():
         draining = asyncio.create_task(worker.loop.drain(grace=GRACE))
         await idle()
-        worker.queue.answering.set()
-        await idle()
-        assert worker.runs.started == [1]
         assert not draining.done()
-        worker.runs.go_on.set()
+        worker.queue.answering.set()
         await draining
 
-    assert worker.runs.ended == [1]
-    assert worker.settled.settlements == []
+    assert worker.runs.started == []
+    assert worker.settled.settlements == [Settlement(leased(1), release=True)]
+
+
+async def test_draining_waits_for_results_that_are_not_committed_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, slots=2)
+    worker.settled.committed.clear()
+
+    async with worker.running():
+        draining = asyncio.create_task(worker.loop.drain(grace=GRACE))
+        await idle()
+        assert not draining.done()
+        worker.settled.committed.set()
+        await draining
+
+
+async def test_while_too_many_results_wait_nothing_more_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, leased(1), slots=2)
+    worker.settled.has_enough = True
+
+    async with worker.running():
+        assert worker.queue.asked == []
+        worker.settled.has_enough = False
+        worker.settled.progressed()
+        await idle()
+        assert worker.runs.started == [1]
+
+
+async def test_of_runs_that_need_no_waiting_more_are_taken_than_there_are_slots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Worker(monkeypatch, *(leased(n) for n in range(1, 9)), slots=2)
+    worker.runs.immediate = set(range(1, 9))
+    monkeypatch.setattr(module, "AHEAD", 3600.0)
+
+    async with worker.running():
+        assert worker.runs.ended == list(range(1, 9))
+        assert [limit for limit, *_ in worker.queue.asked][:2] == [2, module.MAX_BATCH]
+        assert (len(worker.holding), worker.runs.started) == (0, [])
+
+
+async def test_what_turns_out_to_need_a_slot_that_is_not_there_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, *(leased(n) for n in range(1, 7)), slots=2)
+    worker.runs.immediate = {1, 2}
+    monkeypatch.setattr(module, "AHEAD", 3600.0)
+
+    async with worker.running():
+        assert worker.runs.started == [3, 4]
+        assert worker.settled.settlements == [Settlement(leased(n), release=True) for n in (5, 6)]
+
+
+async def test_a_run_that_is_cancelled_before_its_first_moment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, leased(1), slots=2)
+    taken = worker.holding.add
+
+    def cancelled_at_once(work: LeasedWork, task: "asyncio.Task[None]") -> None:
+        taken(work, task)
+        worker.holding.stop([work.run_id])
+
+    monkeypatch.setattr(worker.holding, "add", cancelled_at_once)
+
+    async with worker.running():
+        assert worker.runs.started == []
+        assert worker.settled.settlements == [Settlement(leased(1), release=True)]
+        assert len(worker.holding) == 0
+
+
+async def test_a_defect_of_a_run_that_needs_no_waiting_fails_it_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch, leased(1), leased(2), slots=2)
+    worker.runs.immediate = {1}
+    worker.runs.raises = KeyError("a defect")
+
+    async with worker.running():
+        (settlement,) = worker.settled.settlements
+        assert (settlement.work.id, settlement.run and settlement.run.reason) == (1, "WorkerError")
+        assert worker.runs.started == [2]
+        worker.runs.raises = None
 
 
 async def test_draining_gives_back_what_does_not_end_within_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:

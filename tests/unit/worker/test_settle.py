@@ -13,7 +13,7 @@ from ordinaut.states import RunPhase
 from ordinaut.store.settle import RunResult, Settlement
 from ordinaut_worker import settle as module
 from ordinaut_worker.holding import Holding
-from ordinaut_worker.settle import MAX_BATCH, Settler
+from ordinaut_worker.settle import ENOUGH, MAX_BATCH, Settler
 from tests.unit.worker.works import leased
 
 DONE = RunResult(RunPhase.SUCCEEDED)
@@ -95,6 +95,45 @@ async def test_two_settlements_of_one_run_go_one_after_the_other(store: Store, s
     await asyncio.gather(settler.commit(waits), settler.commit(Settlement(leased(2))), settler.commit(gives_back))
 
     assert store.batches == [[waits, Settlement(leased(2))], [gives_back]]
+
+
+async def test_what_is_handed_over_is_committed_and_nobody_waits(store: Store, settler: Settler) -> None:
+    heard: list[int] = []
+    settler.tell(lambda: heard.append(len(store.batches)))
+
+    settler.hand_over(Settlement(leased(1), run=DONE))
+    settler.hand_over(Settlement(leased(2), run=DONE))
+    await settler.emptied()
+
+    assert [[one.work.id for one in batch] for batch in store.batches] == [[1, 2]]
+    assert heard == [1]
+
+
+async def test_it_is_empty_only_when_everything_is_committed(store: Store, settler: Settler) -> None:
+    store.open.clear()
+    settler.hand_over(Settlement(leased(1), run=DONE))
+    emptied = asyncio.create_task(settler.emptied())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    settler.hand_over(Settlement(leased(2), run=DONE))
+    await asyncio.sleep(0)
+
+    assert not emptied.done()
+    store.open.set()
+    await emptied
+    assert [len(batch) for batch in store.batches] == [1, 1]
+
+
+async def test_it_has_enough_while_too_much_waits(store: Store, settler: Settler) -> None:
+    store.open.clear()
+    for number in range(ENOUGH):
+        assert not settler.has_enough
+        settler.hand_over(Settlement(leased(number + 1), run=DONE))
+
+    assert settler.has_enough
+    store.open.set()
+    await settler.emptied()
+    assert not settler.has_enough
 
 
 async def test_results_are_kept_while_the_database_is_away(store: Store, settler: Settler) -> None:

@@ -31,7 +31,7 @@ def leased(item: int = 1, *, lease: int = 1, run: int | None = None, **more: Any
         "trigger": "schedule",
         "scheduled_at": NOW - timedelta(seconds=2),
         "created_at": NOW - timedelta(seconds=1),
-        "params": {"city": "Chisinau"},
+        "params_json": '{"city": "Chisinau"}',
         "run": str(key),
     }
     return LeasedWork(**(fields | more))

@@ -26,7 +26,7 @@ _FAIL_INPUT = {
 }
 
 
-async def _log(call: Call) -> Any:
+def _log(call: Call) -> Any:
     log.info(
         "std.log",
         message=call.arguments["message"],
@@ -38,7 +38,7 @@ async def _log(call: Call) -> Any:
     return call.arguments
 
 
-async def _fail(call: Call) -> Any:
+def _fail(call: Call) -> Any:
     message = call.arguments.get("message", "failed on purpose")
     if call.arguments.get("retryable", False):
         raise Transient(message)
@@ -46,7 +46,7 @@ async def _fail(call: Call) -> Any:
 
 
 BUILT_IN = {
-    "std.log": Tool(_log, input=compile_schema(_LOG_INPUT, field="inputSchema")),
-    "std.fail": Tool(_fail, input=compile_schema(_FAIL_INPUT, field="inputSchema")),
+    "std.log": Tool(_log, input=compile_schema(_LOG_INPUT, field="inputSchema"), immediate=True),
+    "std.fail": Tool(_fail, input=compile_schema(_FAIL_INPUT, field="inputSchema"), immediate=True),
 }
 """All built-in tools by name."""

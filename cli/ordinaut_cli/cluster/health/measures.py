@@ -214,6 +214,8 @@ def _of_queue(facts: Facts, samples: Samples) -> Iterator[Finding]:
         workers = f"kubectl -n {facts.namespace} get pods -l app.kubernetes.io/component=worker"
         text = f"{depth:,.0f} runs wait for a worker, the oldest for {times.span(oldest)}"
         yield bad(f"{text}: there are too few workers, or they are stuck", workers)
+    if unserved := samples.max("ordinaut_queues_unserved"):
+        yield bad(f"{unserved:,.0f} queues have runs and no worker", "kubectl ordinaut workers -n NAMESPACE")
     parked = facts.samples().sum("ordinaut_runs_total", phase="Parked") or 0
     if parked:
         text = f"{parked:,.0f} runs were parked since the processes started: their workers were lost too often"

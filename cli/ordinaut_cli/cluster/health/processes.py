@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ordinaut_cli import times
 from ordinaut_cli.cluster.facts import (
-    COMPONENTS,
+    POOL,
     Facts,
     Object,
     component_of,
@@ -20,6 +20,7 @@ from ordinaut_cli.cluster.facts import (
     is_running,
     moment,
     name_of,
+    process_of,
 )
 from ordinaut_cli.findings import Finding, bad, note
 
@@ -66,7 +67,7 @@ def judge(facts: Facts) -> tuple[list[Process], list[Finding]]:
     """Return the processes and what is wrong with them."""
     shown: list[Process] = []
     found: list[Finding] = list(_migration(facts))
-    for component in COMPONENTS:
+    for component in facts.components:
         deployment = facts.deployment(component)
         if deployment is not None:
             shown.append(_process(facts, component, deployment))
@@ -81,14 +82,14 @@ def judge(facts: Facts) -> tuple[list[Process], list[Finding]]:
 def _process(facts: Facts, component: str, deployment: Object) -> Process:
     status = deployment.get("status") or {}
     containers = deployment["spec"]["template"]["spec"]["containers"]
-    own = [one["image"] for one in containers if one["name"] == component]
+    own = [one["image"] for one in containers if one["name"] == process_of(deployment)]
     return Process(
         name=component,
         ready=int(status.get("readyReplicas") or 0),
         desired=_desired(deployment),
         images=tuple(tag_of(image) for image in own or [one["image"] for one in containers]),
         restarts=sum(int(one.get("restartCount") or 0) for pod in facts.pods(component) for one in _containers(pod)),
-        detail=_DETAILS[component](facts),
+        detail=_DETAILS[process_of(deployment)](facts, component),
     )
 
 
@@ -104,7 +105,7 @@ def _desired(deployment: Object) -> int:
     return 1 if replicas is None else int(replicas)
 
 
-def _operator_detail(facts: Facts) -> str:
+def _operator_detail(facts: Facts, _component: str) -> str:
     spec = _lease(facts)
     if not spec or not spec.get("holderIdentity"):
         return ""
@@ -113,16 +114,16 @@ def _operator_detail(facts: Facts) -> str:
     return f"leader {pod_of(spec['holderIdentity'])}{held}"
 
 
-def _worker_detail(facts: Facts) -> str:
-    samples = facts.samples("worker")
+def _worker_detail(facts: Facts, component: str) -> str:
+    samples = facts.samples(component)
     slots, busy = samples.sum("ordinaut_worker_slots"), samples.sum("ordinaut_worker_slots_busy")
-    leaving = [name_of(pod) for pod in facts.all_pods("worker") if pod["metadata"].get("deletionTimestamp")]
+    leaving = [name_of(pod) for pod in facts.all_pods(component) if pod["metadata"].get("deletionTimestamp")]
     told = [] if slots is None else [f"{busy or 0:.0f} of {slots:.0f} slots busy"]
     return "; ".join([*told, *(f"{name} ends" for name in leaving)])
 
 
-def _api_detail(facts: Facts) -> str:
-    slow = facts.samples("api").quantile("ordinaut_http_request_duration_seconds", 0.99)
+def _api_detail(facts: Facts, component: str) -> str:
+    slow = facts.samples(component).quantile("ordinaut_http_request_duration_seconds", 0.99)
     return "" if slow is None else f"99 % of requests within {times.measured(slow)}"
 
 
@@ -156,11 +157,13 @@ def _of_component(facts: Facts, component: str, deployment: Object) -> Iterator[
 
 
 def _none_wanted(facts: Facts, component: str, name: str) -> Iterator[Finding]:
-    if component == "worker" and facts.others.get("scaledobjects"):
+    is_worker = component == "worker" or component.startswith(POOL)
+    if is_worker and facts.others.get("scaledobjects"):
         return  # there are none as long as nothing is to be done
     scale = f"kubectl -n {facts.namespace} scale deployment/{name} --replicas=2"
-    if component == "worker":
-        yield bad("no worker: nothing runs", scale)
+    if is_worker:
+        said = "no worker: nothing runs" if component == "worker" else f"{component}: no worker of this pool"
+        yield bad(said, scale)
     elif component == "operator":
         yield bad("no operator: nothing fires, and no lost run is taken back", scale)
     else:

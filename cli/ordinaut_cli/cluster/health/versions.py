@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ordinaut_cli.cluster.facts import COMPONENTS, DEFINITIONS, Facts, holds, labels_of, name_of, watched
+from ordinaut_cli.cluster.facts import DEFINITIONS, Facts, holds, labels_of, name_of, watched
 from ordinaut_cli.findings import Finding, bad, note
 
 _INFO = "ordinaut_build_info"
@@ -28,7 +28,7 @@ class Versions:
     @property
     def installed(self) -> str:
         """The version that most people would name: that of the operator, else any."""
-        found = [version for component in COMPONENTS for version in self.processes.get(component, ())]
+        found = [version for versions in self.processes.values() for version in versions]
         return found[0] if found else ""
 
     def as_data(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def judge(facts: Facts, *, plugin: str) -> tuple[Versions, list[Finding]]:
     schema, wanted = samples.max("ordinaut_schema_version"), samples.max("ordinaut_schema_expected_version")
     versions = Versions(
         plugin=plugin,
-        processes={one: found for one in COMPONENTS if (found := _versions(facts, one))},
+        processes={one: found for one in facts.components if (found := _versions(facts, one))},
         tzdata=sorted({labels["tzdata"] for labels in samples.labels(_INFO) if labels.get("tzdata")}),
         chart=next((chart for one in facts.deployments if (chart := labels_of(one).get("helm.sh/chart"))), ""),
         schema=None if schema is None else int(schema),

@@ -1,5 +1,5 @@
 {{/*
-What the three Deployments, their service accounts and disruption budgets have in common.
+What the Deployments, their service accounts and disruption budgets have in common.
 */}}
 
 {{/* A Deployment's spec without its template. Takes root, component. */}}
@@ -44,9 +44,4 @@ spec:
     matchLabels:
       {{- include "ordinaut.selectorLabels" . | nindent 6 }}
 {{- end -}}
-{{- end }}
-
-{{/* Seconds until a worker is killed. Takes the root. */}}
-{{- define "ordinaut.worker.grace" -}}
-{{- .Values.worker.terminationGracePeriodSeconds | default (add .Values.worker.drainSeconds 15) | int -}}
 {{- end }}

@@ -18,12 +18,12 @@ How KEDA reaches the database: from its own namespace, with parameters out of a 
 {{- end -}}
 {{- end }}
 
-{{/* A trigger on the number that a query returns. Takes root, query, authentication (the TriggerAuthentication's name). */}}
+{{/* A trigger on the number that a query returns. Takes root, component, query, authentication (the TriggerAuthentication's name). */}}
 {{- define "ordinaut.keda.trigger" -}}
 type: postgresql
 metadata:
   query: {{ .query | quote }}
-  targetQueryValue: {{ .root.Values.worker.keda.runsPerReplica | toString | quote }}
+  targetQueryValue: {{ (get .root.Values .component).keda.runsPerReplica | int64 | toString | quote }}
   activationTargetQueryValue: "0"
   {{- /* Where the address comes in parts, these two are no secrets, and KEDA has no defaults for them. */}}
   {{- if not (contains "parameter: connection" (include "ordinaut.keda.parameters" .root)) }}

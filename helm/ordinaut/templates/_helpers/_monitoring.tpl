@@ -5,7 +5,8 @@ whatever the release is called: rules and dashboards are written for it; `namesp
 
 {{/* The components that serve metrics, as YAML. Takes the root. */}}
 {{- define "ordinaut.metrics.components" -}}
-{{- toYaml (ternary (list "operator" "worker" "api") (list "operator" "worker") .Values.api.enabled) -}}
+{{- $workers := include "ordinaut.workers" . | fromYamlArray -}}
+{{- concat (list "operator") $workers (ternary (list "api") list .Values.api.enabled) | toYaml -}}
 {{- end }}
 
 {{/* An endpoint of a PodMonitor or ServiceMonitor. Takes monitor, the section of the values; source, what has the component's label. */}}
@@ -16,6 +17,7 @@ interval: {{ .monitor.interval }}
 scrapeTimeout: {{ .monitor.scrapeTimeout }}
 relabelings:
 - sourceLabels: [__meta_kubernetes_{{ .source }}_label_app_kubernetes_io_component]
+  regex: (operator|worker|api)(-.+)?   # pools are workers
   targetLabel: job
   replacement: ordinaut-$1
 {{- with .monitor.relabelings }}

@@ -22,7 +22,7 @@ The one pod template of all processes and Jobs: what `defaults` says, with a com
 {{- if ne .component "test" }}
 {{- include "ordinaut.env.database" .root }}
 {{- end }}
-{{- if has .component (list "operator" "worker" "api") }}
+{{- if or (hasPrefix "worker" .component) (has .component (list "operator" "api")) }}
 {{ include "ordinaut.env.logging" .root }}
 {{- with include "ordinaut.env.tracing" .root }}
 {{ . }}
@@ -49,21 +49,26 @@ The one pod template of all processes and Jobs: what `defaults` says, with a com
   value: {{ $values.operator.historyDays | int64 | toString | quote }}
 - name: ORDINAUT_EVENT_DAYS
   value: {{ $values.operator.eventDays | int64 | toString | quote }}
+- name: ORDINAUT_AUDIT_DAYS
+  value: {{ $values.operator.auditDays | int64 | toString | quote }}
 - name: ORDINAUT_MAX_DELIVERIES
   value: {{ $values.operator.maxDeliveries | int64 | toString | quote }}
 - name: ORDINAUT_RECOVERY_SECONDS
-  value: {{ add 2 (div $values.worker.leaseSeconds 3) | toString | quote }}
-{{- else if eq .component "worker" }}
+  value: {{ add 2 (div (include "ordinaut.worker.lease" .root | int64) 3) | toString | quote }}
+{{- else if hasPrefix "worker" .component }}
+{{- $worker := get $values .component }}
 - name: ORDINAUT_WORKER_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: ORDINAUT_WORKER_QUEUES
+  value: {{ join "," $worker.queues | quote }}
 - name: ORDINAUT_WORKER_SLOTS
-  value: {{ $values.worker.concurrency | int64 | toString | quote }}
+  value: {{ $worker.concurrency | int64 | toString | quote }}
 - name: ORDINAUT_LEASE_SECONDS
-  value: {{ $values.worker.leaseSeconds | int64 | toString | quote }}
+  value: {{ $worker.leaseSeconds | int64 | toString | quote }}
 - name: ORDINAUT_STEP_TIMEOUT_SECONDS
-  value: {{ $values.worker.stepTimeoutSeconds | int64 | toString | quote }}
+  value: {{ $worker.stepTimeoutSeconds | int64 | toString | quote }}
 - name: ORDINAUT_GRACE_SECONDS
-  value: {{ $values.worker.drainSeconds | int64 | toString | quote }}
+  value: {{ $worker.drainSeconds | int64 | toString | quote }}
 {{- else if eq .component "api" }}
 - name: ORDINAUT_API_HOST
   value: 0.0.0.0
@@ -221,7 +226,7 @@ spec:
     {{- tpl (toYaml .) $.root | nindent 4 }}
   {{- end }}
   containers:
-  - name: {{ .component }}
+  - name: {{ hasPrefix "worker-" .component | ternary "worker" .component }}
     image: {{ include "ordinaut.image" (dict "root" .root) }}
     imagePullPolicy: {{ .root.Values.image.pullPolicy }}
     command: {{ toJson .command }}

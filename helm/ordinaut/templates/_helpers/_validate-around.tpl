@@ -10,15 +10,24 @@ Each mistake is a line of `include "ordinaut.mistake" (dict "key" … "why" … 
 {{- end }}
 
 {{- define "ordinaut.validate.around.autoscaling" -}}
-{{- if and .Values.worker.autoscaling.enabled .Values.worker.keda.enabled -}}
-{{- include "ordinaut.mistake" (dict "key" "worker.autoscaling, worker.keda" "why" "both would set the number of workers, each against the other" "write" "enabled: true in one of them; keda knows of waiting work, autoscaling only of CPU") -}}
+{{- $scalers := dict "api.autoscaling" .Values.api.autoscaling -}}
+{{- $sections := dict "api" .Values.api -}}
+{{- range $component := include "ordinaut.workers" $ | fromYamlArray -}}
+{{- $section := include "ordinaut.validate.section" $component -}}
+{{- $worker := get $.Values $component -}}
+{{- $_ := set $sections $section $worker -}}
+{{- $_ := set $scalers (printf "%s.autoscaling" $section) $worker.autoscaling -}}
+{{- $_ := set $scalers (printf "%s.keda" $section) $worker.keda -}}
+{{- if and $worker.autoscaling.enabled $worker.keda.enabled -}}
+{{- include "ordinaut.mistake" (dict "key" (printf "%s.autoscaling, %s.keda" $section $section) "why" "both would set the number of workers, each against the other" "write" "enabled: true in one of them; keda knows of waiting work, autoscaling only of CPU") -}}
 {{- end -}}
-{{- range $key, $scaler := dict "worker.autoscaling" .Values.worker.autoscaling "worker.keda" .Values.worker.keda "api.autoscaling" .Values.api.autoscaling -}}
+{{- end -}}
+{{- range $key, $scaler := $scalers -}}
 {{- if and $scaler.enabled (gt (int $scaler.minReplicas) (int $scaler.maxReplicas)) -}}
 {{- include "ordinaut.mistake" (dict "key" (printf "%s.minReplicas" $key) "why" (printf "%d is more than maxReplicas (%d)" (int $scaler.minReplicas) (int $scaler.maxReplicas)) "write" "at most maxReplicas") -}}
 {{- end -}}
 {{- end -}}
-{{- range $key, $section := dict "worker" .Values.worker "api" .Values.api -}}
+{{- range $key, $section := $sections -}}
 {{- if and $section.autoscaling.enabled (not (dig "requests" "cpu" "" ($section.resources | default dict))) -}}
 {{- include "ordinaut.mistake" (dict "key" (printf "%s.resources.requests.cpu" $key) "why" "autoscaling measures CPU as a part of what is requested, and nothing is" "write" "a request, such as 100m") -}}
 {{- end -}}
@@ -26,9 +35,11 @@ Each mistake is a line of `include "ordinaut.mistake" (dict "key" … "why" … 
 {{- end }}
 
 {{- define "ordinaut.validate.around.keda" -}}
-{{- with .Values.worker.keda -}}
+{{- range $component := include "ordinaut.workers" $ | fromYamlArray -}}
+{{- with (get $.Values $component).keda -}}
 {{- if and .enabled (gt (int .fallback.replicas) (int .maxReplicas)) -}}
-{{- include "ordinaut.mistake" (dict "key" "worker.keda.fallback.replicas" "why" (printf "%d is more than maxReplicas (%d)" (int .fallback.replicas) (int .maxReplicas)) "write" "at most maxReplicas") -}}
+{{- include "ordinaut.mistake" (dict "key" (printf "%s.keda.fallback.replicas" (include "ordinaut.validate.section" $component)) "why" (printf "%d is more than maxReplicas (%d)" (int .fallback.replicas) (int .maxReplicas)) "write" "at most maxReplicas") -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -6,7 +6,7 @@ is in _validate-around.tpl.
 
 {{- define "ordinaut.validate" -}}
 {{- $mistakes := list -}}
-{{- range list "renamed" "names" "pods" "accounts" "authentication" "database" "redis" "migrations" "grace" "tracing" "around" -}}
+{{- range list "renamed" "names" "pools" "pods" "accounts" "authentication" "database" "redis" "migrations" "grace" "tracing" "around" -}}
 {{- range include (printf "ordinaut.validate.%s" .) $ | splitList "\n" -}}
 {{- with trim . }}{{ $mistakes = append $mistakes . }}{{ end -}}
 {{- end -}}
@@ -46,10 +46,10 @@ is in _validate-around.tpl.
   "tolerations" "tolerations"
   "topologySpreadConstraints" "topologySpreadConstraints"
   "volumes" "extraVolumes" -}}
-{{- range $section := list "defaults" "operator" "worker" "api" "migrations" "tests" -}}
+{{- range $section := concat (list "defaults" "operator" "api" "migrations" "tests") (include "ordinaut.workers" $ | fromYamlArray) -}}
 {{- range $field, $_ := (get $.Values $section).extraPodSpec -}}
 {{- with get $written $field -}}
-{{- include "ordinaut.mistake" (dict "key" (printf "%s.extraPodSpec.%s" $section $field) "why" "the chart writes this field itself" "write" .) -}}
+{{- include "ordinaut.mistake" (dict "key" (printf "%s.extraPodSpec.%s" (include "ordinaut.validate.section" $section) $field) "why" "the chart writes this field itself" "write" .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -123,6 +123,25 @@ is in _validate-around.tpl.
 {{- end -}}
 {{- end }}
 
+{{/* Where the values of a component stand, as people write it. Takes its name. */}}
+{{- define "ordinaut.validate.section" -}}
+{{- hasPrefix "worker-" . | ternary (printf "workerPools[%s]" (trimPrefix "worker-" .)) . -}}
+{{- end }}
+
+{{- define "ordinaut.validate.pools" -}}
+{{- $names := list -}}
+{{- range $pool := .Values.workerPools -}}
+{{- if has $pool.name $names -}}
+{{- include "ordinaut.mistake" (dict "key" (printf "workerPools[%s].name" $pool.name) "why" "two pools are called so" "write" "another name in one of them") -}}
+{{- end -}}
+{{- $names = append $names $pool.name -}}
+{{- $name := include "ordinaut.componentName" (dict "root" $ "component" (printf "worker-%s" $pool.name)) -}}
+{{- if gt (len $name) 55 -}}
+{{- include "ordinaut.mistake" (dict "key" (printf "workerPools[%s].name" $pool.name) "why" (printf "%s is too long for the name of its objects" $name) "write" "a shorter name, or a shorter fullnameOverride") -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- define "ordinaut.validate.migrations" -}}
 {{- if and (eq .Values.migrations.mode "hook") (or .Values.trial.enabled .Values.database.cnpg.enabled) -}}
 {{- include "ordinaut.mistake" (dict "key" "migrations.mode" "why" "a hook runs before the database of this release exists, and would wait for it until the release fails" "write" "auto or job") -}}
@@ -130,10 +149,12 @@ is in _validate-around.tpl.
 {{- end }}
 
 {{- define "ordinaut.validate.grace" -}}
-{{- with .Values.worker -}}
+{{- range $component := include "ordinaut.workers" $ | fromYamlArray -}}
+{{- with get $.Values $component -}}
 {{- $least := add .drainSeconds 15 -}}
-{{- if lt (include "ordinaut.worker.grace" $ | int64) $least -}}
-{{- include "ordinaut.mistake" (dict "key" "worker.terminationGracePeriodSeconds" "why" (printf "%d: workers would be killed before they have given back their runs" (int64 .terminationGracePeriodSeconds)) "write" (printf "at least %d (drainSeconds + 15), or null" $least)) -}}
+{{- if lt (include "ordinaut.worker.grace" (dict "root" $ "component" $component) | int64) $least -}}
+{{- include "ordinaut.mistake" (dict "key" (printf "%s.terminationGracePeriodSeconds" (include "ordinaut.validate.section" $component)) "why" (printf "%d: workers would be killed before they have given back their runs" (int64 .terminationGracePeriodSeconds)) "write" (printf "at least %d (drainSeconds + 15), or null" $least)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.api -}}
