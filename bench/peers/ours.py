@@ -54,7 +54,8 @@ class Ours:
                 NewRun(new_run_id(found.now), "default", found.task_id, found.revision, 5, {"n": number})
                 for number in numbers
             ]
-            await runs.create(self._connection, new, trigger=Trigger.MANUAL)
+            async with self._connection.pipeline():
+                await runs.create(self._connection, new, trigger=Trigger.MANUAL)
 
     async def drain(self, handle: Handle, *, until: Callable[[], bool]) -> None:
         del until  # it is empty when nothing comes back

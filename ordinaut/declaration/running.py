@@ -168,13 +168,14 @@ async def _turn(
 
 async def _start(connection: Connection, new: NewRun, *, task: RunnableTask, spec: TaskSpec, trigger: Trigger) -> None:
     """Put a run that somebody asked for into the queue."""
-    await runs.create(connection, [new], trigger=trigger)
-    if spec.concurrency_policy == "Replace":
-        await replace_active(connection, newest={task.task_id: new.run_id}, tasks={task.task_id: task.name})
     data = {"trigger": trigger, **({"retryOf": str(new.retry_of)} if new.retry_of else {})}
     created = Event("run.created", new.namespace, task.name, run=str(new.run_id), data=data)
-    await events.append(connection, [created.compact()])
-    await status.notify(connection, [task.task_id])
+    async with connection.pipeline():
+        await runs.create(connection, [new], trigger=trigger)
+        await events.add(connection, [created.compact()])
+        await status.notify(connection, [task.task_id])
+    if spec.concurrency_policy == "Replace":
+        await replace_active(connection, newest={task.task_id: new.run_id}, tasks={task.task_id: task.name})
     if spans.receiver is not None:
         # Before the commit, which is the caller's: of a run that was not made after all, there is a root and no more.
         asked = spans.request(

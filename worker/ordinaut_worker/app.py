@@ -65,6 +65,7 @@ async def run(configured: WorkerSettings) -> None:
             idle_in_transaction=min(configured.lease, MAX_IDLE),
             statement_timeout=max(MIN_PATIENCE, min(configured.lease, MAX_PATIENCE)),
             by_key=True,
+            planned_once=True,
         ) as pool,
         http.client(connections=configured.worker_slots) as client,
     ):

@@ -243,7 +243,9 @@ async def test_firing_leasing_and_settling_do_not_read_the_history(pool: Pool, d
     await declare(pool, *(task(f"t{n}", LOG, schedules=[{"cron": "* * * * *"}]) for n in range(20)))
     work_once = claim_and_advance if process == "operator" else lease_and_settle
     async with (
-        open_pool(database, application="test", size=1, by_key=process == "worker") as single,
+        open_pool(
+            database, application="test", size=1, by_key=process == "worker", planned_once=process == "worker"
+        ) as single,
         single.connection() as connection,
         pool.connection() as elsewhere,
     ):
