@@ -90,10 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="all but those with a star by default")
     add("--all", action="store_true", help="those with a star, too, but for the profile")
-    add("--scale", type=float, default=Options.scale, help="of the amounts of work, such as 0.1 for a quick look")
-    add("--rounds", type=int, default=Options.rounds, help="how often each is measured, in turns with the others")
+    add("--scale", type=_amount, default=Options.scale, help="of the amounts of work, such as 0.1 for a quick look")
+    add("--rounds", type=_count, default=Options.rounds, help="how often each is measured, in turns with the others")
     add(
-        "--minutes", type=float, default=Options.minutes, help="of depth: how long work is sustained; 10 for the record"
+        "--minutes",
+        type=_amount,
+        default=Options.minutes,
+        help="of depth: how long work is sustained; 10 for the record",
     )
     sizes = ",".join(map(str, Options.sizes))
     add("--sizes", type=_sizes, default=Options.sizes, help=f"of clock: how many tasks; {sizes} by default")
@@ -107,8 +110,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: write a number above 0, such as 0.1")
+    return amount
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: write a whole number, 1 or more")
+    return int(text)
+
+
 def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(int(size) for size in text.split(","))
+    return tuple(_count(size) for size in text.split(","))
 
 
 if __name__ == "__main__":

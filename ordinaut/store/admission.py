@@ -75,6 +75,8 @@ class _Look:
     cut: set[Slot]
     is_short: bool
     """A key that was cut has room left, and nobody was chosen."""
+    stale: set[Slot]
+    """Keys that were cut, where some of those looked at wait no more: they are forgotten, and others come first."""
 
 
 async def admit(connection: Connection, *, patient: bool = True) -> Pass:
@@ -141,18 +143,19 @@ async def _agenda(connection: Connection) -> _Agenda:
 
 async def _look(connection: Connection, agenda: _Agenda, *, window: int) -> _Look:
     names = set(agenda.contests)
-    seen: dict[Slot, int] = {}
+    seen: dict[Slot, list[Name]] = {}
     if agenda.slots:
         cursor = await connection.execute(SQL["contests_of_keys"], {**_slots(agenda.slots), "limit": window})
         for namespace, key, task_id, contest in await cursor.fetchall():
-            seen[Slot(namespace, key)] = seen.get(Slot(namespace, key), 0) + 1
+            seen.setdefault(Slot(namespace, key), []).append((task_id, contest))
             names.add((task_id, contest))
     contests = await _limits(connection, sorted(names))
     held = await _held(connection, {slot for one in contests for slot in one.limits})
     chosen = choose(contests, await _candidates(connection, contests, held), held=held)
-    cut = {slot for slot, count in seen.items() if count == window}
+    cut = {slot for slot, found in seen.items() if len(found) == window}
     is_short = not chosen and any(_has_room(slot, contests, held) for slot in cut)
-    return _Look(sorted(names), chosen, cut, is_short)
+    stale = {slot for slot in cut if not {one.name for one in contests}.issuperset(seen[slot])}
+    return _Look(sorted(names), chosen, cut, is_short, stale)
 
 
 def _has_room(slot: Slot, contests: Iterable[Contest], held: Mapping[Slot, int]) -> bool:
@@ -165,7 +168,8 @@ def _left(look: _Look) -> list[_News]:
     of: dict[Name, int] = {}
     for one in look.chosen:
         of[one.task_id, one.contest] = of.get((one.task_id, one.contest), 0) + 1
-    keys = [_News(namespace=slot.namespace, key=slot.key) for slot in sorted(look.cut)] if look.chosen else []
+    slots = look.cut if look.chosen else look.stale
+    keys = [_News(namespace=slot.namespace, key=slot.key) for slot in sorted(slots)]
     return keys + [_News(task_id=name[0], contest=name[1]) for name, count in sorted(of.items()) if count >= MOST]
 
 

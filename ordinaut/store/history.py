@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import args_row
 
 from ordinaut.store.partitions import MOVED_AT_ONCE, Action, Convert, Drop, Free, Make, Partition, Strays, plan
-from ordinaut.store.pool import Connection
+from ordinaut.store.pool import Connection, unhurried
 from ordinaut.store.queries import SQL
 
 EVENTS: Final = "event_log"
@@ -91,9 +91,10 @@ async def _convert(connection: Connection, action: Convert) -> None:
     span = {"parent": action.parent, "since": action.since, "until": action.until}
     await connection.execute(SQL["bound_rest"], span)
     try:
-        async with connection.transaction():
-            await connection.execute(SQL["take_time"])
-            await connection.execute(SQL["check_rest"], {"parent": action.parent})
+        with unhurried(connection):
+            async with connection.transaction():
+                await connection.execute(SQL["take_time"])
+                await connection.execute(SQL["check_rest"], {"parent": action.parent})
         await connection.execute(SQL["swap_rest"], span)
     except psycopg.Error:
         # Bounds that are left behind refuse what is written beyond them, if nobody comes for a day.

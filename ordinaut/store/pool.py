@@ -11,8 +11,8 @@ word where it is told to ignore them.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -59,6 +59,9 @@ Seconds after the time limit of a statement in which PostgreSQL must have said s
 It is PostgreSQL that holds the limit. Where the network takes what is sent and answers nothing, that would never be.
 """
 
+LONGEST = 3600.0
+"""Seconds that a statement may take whose own time limit was lifted."""
+
 _lent: WeakKeyDictionary[AsyncConnection[Any], float] = WeakKeyDictionary()
 
 
@@ -76,6 +79,19 @@ class _Impatient(AsyncConnection[Row]):
         except TimeoutError:
             await self.close()
             raise OperationalError(f"no answer within {self.patience:g} s") from None
+
+
+@contextmanager
+def unhurried(connection: AsyncConnection[Any]) -> Iterator[None]:
+    """Wait for the answers of a connection as long as may be: its statements have no time limit meanwhile."""
+    if not isinstance(connection, _Impatient):
+        yield
+        return
+    before, connection.patience = connection.patience, LONGEST
+    try:
+        yield
+    finally:
+        connection.patience = before
 
 
 def connection_options(*, application: str) -> dict[str, Any]:

@@ -481,7 +481,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
               AND ('*' = ANY(queues) OR t.queue IN (SELECT q.queue FROM ordinaut.queue q WHERE q.name = ANY(queues))))
          + (SELECT count(*) FROM ordinaut.delayed_work d
             WHERE d.due_at <= now() + make_interval(secs => seconds)
-              AND ('*' = ANY(queues) OR d.queue IN (SELECT q.queue FROM ordinaut.queue q WHERE q.name = ANY(queues))))
+              AND ('*' = ANY(queues) OR d.queue IN (SELECT unnest(ARRAY[q.queue, (-1 - q.queue)::smallint]) FROM ordinaut.queue q WHERE q.name = ANY(queues))))
 $$;
 
 -- ---------------------------------------------------------------- events out
@@ -602,7 +602,7 @@ BEGIN
 END $$;
 
 -- Make the day partitions from first_day to last_day (UTC) that don't exist yet; returns how many. By hand, and for processes of
--- release 0.4; the janitor makes one at a time.
+-- release 0.1; the janitor makes one at a time.
 CREATE FUNCTION ensure_partitions(first_day date, last_day date) RETURNS int LANGUAGE plpgsql SET lock_timeout = '4s' AS $$
 DECLARE
     day    date;
@@ -642,7 +642,7 @@ BEGIN
 END $$;
 
 -- Drop the partitions of `parent` that end at or before `oldest` (UTC), as drop_partition allows; returns how many. By hand, and for
--- processes of release 0.4; the janitor drops one at a time.
+-- processes of release 0.1; the janitor drops one at a time.
 CREATE FUNCTION drop_partitions(parent text, oldest date) RETURNS int LANGUAGE plpgsql SET lock_timeout = '4s' AS $$
 DECLARE
     partition text;

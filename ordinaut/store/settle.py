@@ -62,7 +62,8 @@ class Settlement(NamedTuple):
     What one leased run commits at once.
 
     ``run`` None leaves the run under its lease (a step's result before the next step). ``release`` gives the run back
-    to the queue unfinished and without counting this delivery, or lets it go if somebody else has ended it.
+    to the queue unfinished and without counting this delivery, or lets it go if somebody else has ended it; if it has
+    not ``begun``, it has used nothing of its time either.
     """
 
     work: LeasedWork
@@ -70,6 +71,7 @@ class Settlement(NamedTuple):
     run: RunResult | None = None
     release: bool = False
     events: Sequence[Json] = ()
+    begun: bool = True
 
     @property
     def leaves_lease(self) -> bool:
@@ -164,7 +166,7 @@ async def _write_results(connection: Connection, settlements: Sequence[Settlemen
             item_arrays([item for item, _ in waits]) | {"delays": [delay for _, delay in waits]},
         )
         await connection.execute(SQL["notify_clock"])
-    released = [one.work.item for one in settlements if one.release]
+    released = [one.work.item if one.begun else one.work.item_not_begun for one in settlements if one.release]
     if released:
         await requeue(connection, released)
 

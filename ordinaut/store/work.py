@@ -8,7 +8,7 @@ them gets it. The protocol is drawn in ``docs/architecture.md``.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -106,6 +106,11 @@ class LeasedWork(NamedTuple):
             run_id=self.run_id,
             started_at=self.started_at or self.leased_at,
         )
+
+    @property
+    def item_not_begun(self) -> Item:
+        """As :attr:`item`, where nothing of the run was done under this lease: its time goes on as it was before."""
+        return replace(self.item, started_at=None if self.started_at == self.leased_at else self.started_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +264,7 @@ async def take_expired(connection: Connection, *, limit: int = 100) -> list[Expi
 
 
 async def end_lockers(connection: Connection, *, late: timedelta) -> int:
-    """End sessions that keep leases locked which ran out ``late`` ago or earlier; returns how many."""
+    """End sessions that lock leases which ran out ``late`` ago and have said nothing for as long; returns how many."""
     row = await (await connection.execute(SQL["end_lockers"], {"late": late})).fetchone()
     return int(row[0]) if row else 0
 

@@ -22,6 +22,10 @@ class Releases:
         """Ask on about another run."""
         return self._asked("see why that run is not over", f"why run {run}", "GET", "runs", str(run), "why")
 
+    def ask_ended_run(self, run: UUID) -> Release:
+        """Ask how a run came to its end, and what has it go on."""
+        return self._asked("see why it ended so, and what to do", f"why run {run}", "GET", "runs", str(run), "why")
+
     def ask_task(self, task: str) -> Release:
         """Ask on about a task."""
         return self._asked("see what is wrong with the task", f"why {task}", "GET", "tasks", task, "why")

@@ -252,5 +252,5 @@ def _last(facts: TaskFacts) -> Iterator[Because]:
         message=ended if succeeded or not why else f"{ended}: {why}",
         detail=row.run_phase,
         since=row.run_finished_at,
-        action=releases.steps(row.run_id) if succeeded else releases.ask_run(row.run_id),
+        action=releases.steps(row.run_id) if succeeded else releases.ask_ended_run(row.run_id),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import contest, depth, environment, hotpath, results
-from bench.__main__ import BENCHMARKS
+from bench.__main__ import BENCHMARKS, main
 from bench.goals import GOALS
 from bench.report import Options, Report, quantile, ratio
 
@@ -133,3 +133,25 @@ def test_profile_adds_up_lines_of_a_function_and_leaves_out_threads_that_wait() 
 
     assert stacks == {("main (a.py)", "work (b.py)"): 7, ("main (a.py)",): 1}
     assert list(hotpath.tree(stacks)) == ["100.0%  main (a.py)", " 87.5%    work (b.py)"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "remedy"),
+    [
+        (["--rounds", "0"], "argument --rounds: 0: write a whole number, 1 or more"),
+        (["--scale", "x"], "argument --scale: x: write a number above 0, such as 0.1"),
+        (["--minutes=-1"], "argument --minutes: -1: write a number above 0, such as 0.1"),
+        (["--sizes", "10,"], "argument --sizes: : write a whole number, 1 or more"),
+        (["queu"], "there is no benchmark queu; there are queue, pickup"),
+    ],
+)
+def test_what_is_typed_wrong_is_refused_with_a_remedy(
+    typed: list[str], remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", *typed])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert remedy in capsys.readouterr().err

@@ -89,6 +89,10 @@ class Heartbeat:
             except psycopg.Error as error:
                 log.warning("heartbeat failed", error=str(error).strip())
                 self._wait(RETRY)
+            except Exception:
+                # A defect of ours. Without this thread the worker would lose all that it holds, again and again.
+                log.exception("heartbeat broke off")
+                self._wait(RETRY)
 
     def _wait(self, seconds: float) -> None:
         """Block this thread's loop, on purpose: nothing else runs on it."""

@@ -85,6 +85,7 @@ class WorkLoop:
         self._wake = asyncio.Event()
         self._backlog = Backlog()
         self._looked = -LOOK_AROUND
+        self._was_in_wards = False
         self._ahead = 0
         settler.tell(self._wake.set)
         metrics.SLOTS.set(slots)
@@ -161,7 +162,7 @@ class WorkLoop:
         turn = began
         for one in leased:
             if not self._holding.begin(one) or self._free <= 0 or self._draining:
-                self._give_back(one)
+                self._give_back(one, begun=False)
                 continue
             self._start(one)
             if monotonic() - turn >= TURN:
@@ -172,7 +173,8 @@ class WorkLoop:
 
     async def _first(self, connection: Connection, wanted: int) -> tuple[list[LeasedWork], bool]:
         """Lease what is there, the most urgent first. If there is more than that, there is a backlog."""
-        heads = [*self._wards(), *(Head(number, wanted) for number in self._queues())]
+        # Wards come last, and under a backlog not twice in a row: they must not keep all others waiting.
+        heads = [*(Head(number, wanted) for number in self._queues()), *self._wards()]
         taken = await self._take(connection, limit=wanted, heads=heads)
         full = len(taken) == wanted
         if full:
@@ -187,8 +189,9 @@ class WorkLoop:
             self._looked = now
             gaps = self._backlog.gaps(self._queues())
             self._backlog.found(await queue.flows(connection, gaps, limit=MAX_FLOWS), now=now)
-            heads = self._wards()
-        shares = self._backlog.shares(wanted - len(heads), now=now)
+            heads = [] if self._was_in_wards else self._wards()
+        self._was_in_wards = bool(heads)
+        shares = self._backlog.shares(max(0, wanted - len(heads)), now=now)
         taken = await self._take(connection, limit=wanted, heads=heads, shares=shares)
         self._backlog.leased(shares, [one for one in taken if one.queue >= 0], now=monotonic())
         # At its end the queues are looked at from their heads once more.
@@ -198,7 +201,8 @@ class WorkLoop:
         """Return the wards to look into: of each this worker has one run at a time."""
         busy = {work.queue for work, _ in self._holding.tasks()}
         free = [ward(number) for number in self._queues() if ward(number) not in busy]
-        return [Head(number, 1) for number in free[: self._free]]
+        # In any order: where a single slot is free, the first that holds something gets it.
+        return [Head(number, 1) for number in random.sample(free, len(free))]
 
     async def _take(self, connection: Connection, **wanted: Any) -> list[LeasedWork]:
         return await queue.take(connection, worker=self._worker, ttl=self._lease, **wanted)
@@ -229,15 +233,18 @@ class WorkLoop:
             await rest
         except LeaseLost:
             log.warning("run dropped: it is no longer this worker's", run=leased.run, lease=leased.lease_id)
+            if self._holding.holds(leased):
+                # Somebody has ended it: it must leave the lease, which would be prolonged for ever.
+                self._give_back(leased)
         except asyncio.CancelledError:
             self._give_back(leased)
         except Exception as error:
             self._broke_off(leased, error)
 
-    def _give_back(self, leased: LeasedWork) -> None:
+    def _give_back(self, leased: LeasedWork, *, begun: bool = True) -> None:
         """Let go of a run that somebody else has ended, or that is not to run here; the store tells the two apart."""
         if self._holding.holds(leased):
-            self._settler.hand_over(Settlement(leased, release=True))
+            self._settler.hand_over(Settlement(leased, release=True, begun=begun))
         else:
             log.warning("run dropped: its lease was lost", run=leased.run, lease=leased.lease_id)
 

@@ -25,7 +25,7 @@ SELECT ARRAY(SELECT run_id FROM found ORDER BY run_id LIMIT %(limit)s),
 -- next in line are looked at.
 -- Runs are looked up by their keys, here and below: LIMIT and OFFSET keep the planner from a join that reads all of history.
 SELECT r.run_id FROM (
-    (SELECT run_id, 'queue' AS place FROM due_work ORDER BY queue, urgency, due_at, id LIMIT %(looked_at)s)
+    (SELECT run_id, 'queue' AS place FROM due_work ORDER BY queue, urgency, lane, due_at, id LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'delay' FROM delayed_work ORDER BY due_at LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'turn' FROM queued_work ORDER BY task_id, urgency, id LIMIT %(looked_at)s)
     UNION ALL (SELECT run_id, 'key' FROM keyed_work ORDER BY task_id, contest, urgency, id LIMIT %(looked_at)s)

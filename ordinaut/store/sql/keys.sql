@@ -149,13 +149,14 @@ DELETE FROM keyed_work w
 WHERE w.run_id = ANY(%(run_ids)b) AND (SELECT r.finished_at IS NULL FROM run r WHERE r.run_id = w.run_id) IS NOT TRUE;
 
 -- order_awaited --
--- Note how the first of these contests stand now, and forget the contests in which nobody waits.
+-- Note how the first of these contests stand now, and forget the contests in which nobody waits, or whose task is gone: those that
+-- contest_limits leaves out, or admission would come upon them again and again.
 WITH looked AS (
     SELECT x.task_id, x.contest, first.namespace, first.keys, first.urgency, first.id
     FROM unnest(%(task_ids)b::bigint[], %(contests)b::uuid[]) AS x (task_id, contest) LEFT JOIN LATERAL (
         SELECT w.namespace, w.keys, w.urgency, w.id FROM keyed_work w WHERE w.task_id = x.task_id AND w.contest = x.contest
         ORDER BY w.urgency, w.id LIMIT 1
-    ) first ON true
+    ) first ON EXISTS (SELECT FROM task t WHERE t.task_id = x.task_id)
 ), over AS (
     DELETE FROM awaited_key a USING looked
     WHERE a.task_id = looked.task_id AND a.contest = looked.contest AND looked.id IS NULL

@@ -77,8 +77,10 @@ SELECT lease_id, lease_id IN (SELECT lease_id FROM prolonged) FROM held;
 SELECT set_config('lock_timeout', %(milliseconds)s::int::text, true);
 
 -- prolong_locked --
--- Prolong leases as soon as they are no longer locked.
-UPDATE work_lease SET leased_until = now() + %(ttl)s::interval WHERE lease_id = ANY(%(leases)b) AND worker = %(worker)s;
+-- Prolong leases as soon as they are no longer locked; in the order in which a settle locks them, since both wait.
+UPDATE work_lease SET leased_until = now() + %(ttl)s::interval WHERE lease_id = ANY(ARRAY(
+    SELECT lease_id FROM work_lease WHERE lease_id = ANY(%(leases)b) AND worker = %(worker)s ORDER BY lease_id FOR UPDATE
+));
 
 -- ended_runs --
 -- Which of the runs that a worker holds have been ended by somebody else.
@@ -135,9 +137,11 @@ FROM expired CROSS JOIN unnest(expired.items) item;
 -- end_lockers --
 -- End the sessions that keep leases locked which ran out a while ago, so that they can be taken back: a settle takes milliseconds,
 -- so the process is frozen or the network swallows what it sends. In the middle of a pipeline PostgreSQL has no time limit for it.
+-- Only who has been silent for that long, too: others are at work, and may be another operator that is just taking them back.
 SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a
 WHERE EXISTS (SELECT FROM work_lease WHERE leased_until < now() - %(late)s::interval)
   AND a.usename = current_user AND a.pid <> pg_backend_pid()
+  AND a.wait_event_type = 'Client' AND a.state_change < clock_timestamp() - %(late)s::interval
   AND a.pid IN (SELECT l.pid FROM work_lease w JOIN pg_locks l ON l.locktype = 'transactionid' AND l.granted AND l.transactionid = w.xmax
                 WHERE w.leased_until < now() - %(late)s::interval);
 

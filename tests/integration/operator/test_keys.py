@@ -435,6 +435,24 @@ async def test_who_can_use_a_key_is_found_behind_many_who_cannot(pool: Pool, mon
     assert [one.run_id for one in await lease(pool)] == [last]
 
 
+async def test_who_can_use_a_key_is_found_behind_many_who_wait_no_more(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ordinaut.store.admission.WINDOWS", (2, 4))
+    await declare_keyed(pool, "t", MAIL, {"key": "${params.account}"}, params={"account": "x"})
+    await ask(pool)
+    (taken,) = await lease(pool)
+    gone = [run for place in range(11) for run in await ask(pool, account=f"a{place}")]
+    (last,) = await ask(pool, account="last")
+    assert await lease(pool) == []
+    for run_id in gone:
+        await cancel(pool, namespace="default", run_id=run_id)
+
+    await end(pool, taken)
+
+    assert [one.run_id for one in await lease(pool)] == [last]
+
+
 async def test_many_go_on_over_several_passes(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ordinaut.store.admission.NEWS", 3)
     monkeypatch.setattr("ordinaut.store.admission.OF_TASK", 2)

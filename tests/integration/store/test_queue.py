@@ -65,6 +65,27 @@ async def test_a_lease_takes_the_most_urgent_first_and_never_the_same_twice(pool
         assert await lease(connection) == []
 
 
+async def test_heads_are_taken_in_their_order(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await make_runs(connection, await make_task(connection), 4)
+        await connection.execute(
+            "UPDATE due_work SET queue = -1, urgency = 0 WHERE id IN (SELECT min(id) FROM due_work)"
+        )
+        await connection.execute(
+            "UPDATE due_work SET queue = 1, urgency = 0 WHERE id IN (SELECT max(id) FROM due_work)"
+        )
+        for queue, place in ((-1, "min"), (1, "max")):
+            moved = f"UPDATE due_work SET queue = {queue}, urgency = 0 WHERE id = (SELECT {place}(id) FROM due_work)"
+            await connection.execute(moved.encode())
+        heads = [Head(0, 9), Head(1, 9), Head(-1, 1)]
+
+        (first,) = await work.take(connection, worker="w", limit=1, ttl=LONG, heads=heads)
+        taken = await work.take(connection, worker="w", limit=2, ttl=LONG, heads=heads)
+        (last,) = await work.take(connection, worker="w", limit=9, ttl=LONG, heads=heads)
+
+        assert [first.queue, *sorted(one.queue for one in taken), last.queue] == [0, 0, 1, -1]
+
+
 async def test_shares_take_from_their_flows_behind_their_places(pool: Pool) -> None:
     async with pool.connection() as connection:
         here = await make_runs(connection, await make_task(connection), 3)
@@ -100,6 +121,28 @@ async def test_flows_are_found_within_gaps_only(pool: Pool) -> None:
         gaps = [Gap(0, 8, low, high), Gap(0, 0, middle, 2**31), Gap(1, 8, -(2**31) - 1, 2**31)]
         assert set(await work.flows(connection, gaps, limit=9)) == {Flow(0, 8, middle), Flow(0, 0, high)}
         assert len(await work.flows(connection, EVERYWHERE, limit=2)) == 2
+
+
+async def test_what_is_given_back_without_having_begun_has_used_none_of_its_time(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        (run_id,) = await make_runs(connection, await make_task(connection))
+        (never,) = await lease(connection)
+        await settle(connection, [Settlement(never, release=True, begun=False)], done=[never.lease_id])
+        (again,) = await lease(connection)
+        assert again.started_at is None
+
+        # One that was parked has begun, but its time begins anew.
+        await connection.execute("UPDATE run SET started_at = now() - interval '1 day' WHERE run_id = %s", [run_id])
+        await settle(connection, [Settlement(again, release=True, begun=False)], done=[again.lease_id])
+        (released,) = await lease(connection)
+        assert released.started_at == released.leased_at
+        await settle(connection, [Settlement(released, release=True, begun=False)], done=[released.lease_id])
+        (third,) = await lease(connection)
+        assert third.started_at == third.leased_at
+
+        await settle(connection, [Settlement(third, release=True)], done=[third.lease_id])
+        (last,) = await lease(connection)
+        assert last.started_at == third.leased_at
 
 
 async def test_what_is_brought_back_has_the_lane_of_its_namespace(pool: Pool) -> None:

@@ -212,3 +212,5 @@ def test_a_last_run_that_failed_comes_before_the_next_time_and_names_its_step() 
         " step sum[2], tried 3 times: status 500"
     )
     assert found.because[0].detail == "Failed"
+    assert found.because[0].action is not None
+    assert found.because[0].action.description == "see why it ended so, and what to do"

@@ -125,7 +125,9 @@ class Settled:
 class Worker:
     """A loop with everything around it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *waiting: LeasedWork, slots: int) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *waiting: LeasedWork, slots: int, queues: Sequence[int] = (0,)
+    ) -> None:
         self.queue = Queue(*waiting)
         self.runs = Runs()
         self.settled = Settled()
@@ -140,7 +142,7 @@ class Worker:
         self.loop = WorkLoop(
             pool,
             worker="w",
-            queues=lambda: [0],
+            queues=lambda: queues,
             slots=slots,
             lease=timedelta(seconds=30),
             poll=timedelta(seconds=30),
@@ -191,7 +193,7 @@ async def test_a_full_batch_is_followed_by_what_lies_behind_it_and_the_end_by_th
         await idle()
 
     behind = Share(made[1].flow, 2, made[1].due_at, made[1].id)
-    heads = [Head(-1, 1), Head(0, 2)]
+    heads = [Head(0, 2), Head(-1, 1)]
     assert worker.queue.asked[0] == (2, heads, [])
     assert behind._replace(limit=1) in worker.queue.asked[1][2]
     assert worker.queue.asked[-1] == (2, heads, [])
@@ -220,6 +222,33 @@ async def test_of_a_ward_one_run_is_carried_at_a_time(monkeypatch: pytest.Monkey
         await idle()
 
     assert worker.runs.ended == [1, 3, 2]
+
+
+async def test_a_worker_of_one_slot_carries_runs_of_a_ward_and_others_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    suspects = [leased(n, queue=-1) for n in range(1, 6)]
+    worker = Worker(monkeypatch, *(leased(n) for n in range(11, 16)), *suspects, slots=1)
+    monkeypatch.setattr(module, "LOOK_AROUND", 0.0)
+    worker.runs.go_on.set()
+
+    async with worker.running():
+        for _ in range(20):
+            await idle()
+
+    assert len(worker.runs.ended) == 10
+    assert 2 <= sum(n > 10 for n in worker.runs.ended[:5]) <= 3
+
+
+async def test_no_ward_is_looked_into_before_the_others_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    flood = [leased(n) for n in range(1, 11)]
+    worker = Worker(monkeypatch, *flood, leased(99, queue=-2), slots=1, queues=[0, 1])
+    monkeypatch.setattr(module, "LOOK_AROUND", 0.0)
+    worker.runs.go_on.set()
+
+    async with worker.running():
+        for _ in range(20):
+            await idle()
+
+    assert worker.runs.ended.index(99) <= 3
 
 
 async def test_a_notification_makes_it_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +295,7 @@ async def test_draining_gives_back_what_is_just_being_leased(monkeypatch: pytest
         await draining
 
     assert worker.runs.started == []
-    assert worker.settled.settlements == [Settlement(leased(1), release=True)]
+    assert worker.settled.settlements == [Settlement(leased(1), release=True, begun=False)]
 
 
 async def test_draining_waits_for_results_that_are_not_committed_yet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +342,7 @@ async def test_what_turns_out_to_need_a_slot_that_is_not_there_is_given_back(mon
 
     async with worker.running():
         assert worker.runs.started == [3, 4]
-        assert worker.settled.settlements == [Settlement(leased(n), release=True) for n in (5, 6)]
+        assert worker.settled.settlements == [Settlement(leased(n), release=True, begun=False) for n in (5, 6)]
 
 
 async def test_a_run_that_is_cancelled_before_its_first_moment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,6 +410,17 @@ async def test_a_defect_fails_its_run_and_no_other(monkeypatch: pytest.MonkeyPat
     assert (settlement.run.phase, settlement.run.reason) == (RunPhase.FAILED, "WorkerError")
     assert settlement.run.error == "KeyError: 'a defect'"
     assert [event["type"] for event in settlement.events] == ["run.failed"]
+
+
+async def test_a_run_that_somebody_else_has_ended_leaves_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker learns it from a commit that is refused; nobody else tells it any more."""
+    worker = Worker(monkeypatch, leased(1), slots=2)
+    worker.runs.raises = LeaseLost()
+
+    async with worker.running():
+        pass
+
+    assert worker.settled.settlements == [Settlement(leased(1), release=True)]
 
 
 async def test_lost_work_is_dropped_without_a_word_to_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
