@@ -43,7 +43,7 @@ async def add(connection: Connection, *, count: int, name: str = "noop") -> date
             ]
             await runs.create(connection, new, trigger=Trigger.MANUAL)
             created = [Event("run.created", "default", name, run=str(run.run_id)).compact() for run in new]
-            await events.append(connection, created)
+            await events.add(connection, created)
     return found.now
 
 

@@ -199,7 +199,7 @@ async def _make(connection: Connection, found: OpenBackfill, task: BackfilledTas
         run_ids=[run.run_id for run in made],
     )
     if made:
-        await events.append(connection, [_created(found, task, run).compact() for run in made])
+        await events.add(connection, [_created(found, task, run).compact() for run in made])
         await status.notify(connection, [task.task_id])
         _record(task, made)
     if chosen.done:

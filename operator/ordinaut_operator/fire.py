@@ -99,7 +99,7 @@ async def _fire_batch(pool: Pool, *, rights: Rights, tell: Tell | None) -> Round
         async with connection.pipeline():
             await runs.create(connection, [run for one in verdicts for run in one.runs], trigger=Trigger.SCHEDULE)
             await clock.advance(connection, [one.advance for one in verdicts], tzdata=schedule.tzdata_version())
-            await events.append(connection, [event.compact() for one in verdicts for event in _events(one)])
+            await events.add(connection, [event.compact() for one in verdicts for event in _events(one)])
             await status.notify(connection, [one.task.task_id for one in verdicts])
         await _replace(connection, verdicts)
     if spans.receiver is not None:

@@ -143,7 +143,7 @@ async def _announce(connection: Connection, again: Sequence[ExpiredItem], parked
         namespace, task, _ = names[run_id]
         data = {"phase": RunPhase.PARKED, "reason": "MaxDeliveriesExceeded", "error": error}
         found.append(Event("run.parked", namespace, task, run=str(run_id), data=data))
-    await events.append(connection, [event.compact() for event in found])
+    await events.add(connection, [event.compact() for event in found])
     await status.notify(connection, [task_id for _, _, task_id in names.values()])
 
 

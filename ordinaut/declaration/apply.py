@@ -211,7 +211,7 @@ def _decide(
 
 async def _announce(connection: Connection, event: str, keys: Sequence[Key]) -> None:
     if tasks := [key for key in keys if key.kind == "Task"]:
-        await events.append(connection, await compute(_events, event, tasks))
+        await events.add(connection, await compute(_events, event, tasks))
 
 
 def _events(event: str, tasks: Sequence[Key]) -> list[dict[str, Any]]:

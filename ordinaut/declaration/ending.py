@@ -38,7 +38,7 @@ async def cancel_runs(
     announced = [
         Event("run.cancelled", run.namespace, tasks[run.task_id], run=str(run.run_id), data=data) for run in ended
     ]
-    await events.append(connection, [event.compact() for event in announced])
+    await events.add(connection, [event.compact() for event in announced])
     return [run.run_id for run in ended]
 
 

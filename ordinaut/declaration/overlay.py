@@ -85,7 +85,7 @@ async def _take_effect(connection: Connection, task_id: int, event: Event) -> No
     spec = TaskSpec.model_validate(task.spec) if task.invalid is None else None
     start = clock_start(task, spec, snoozed=True)
     await declared.start_clocks(connection, [start] if start else [], tzdata=schedule.tzdata_version())
-    await events.append(connection, [event.compact()])
+    await events.add(connection, [event.compact()])
     await status.notify(connection, [task_id])
 
 

@@ -235,7 +235,7 @@ async def unpark(connection: Connection, *, namespace: str, run_id: UUID) -> Non
     if not await runs.unpark(connection, again):
         await _parked(connection, namespace=namespace, run_id=run_id)
     told = Event("run.unparked", namespace, task.name, run=str(run_id))
-    await events.append(connection, [told.compact()])
+    await events.add(connection, [told.compact()])
     await status.notify(connection, [task.task_id])
 
 

@@ -1,7 +1,8 @@
 """Runs: what happened, what is happening, and putting an end to it, trying again or letting it go on."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -103,14 +104,7 @@ async def tell_why(run_id: RunInPath, call: Annotated[Call, guard("get", "runs")
 )
 async def cancel(run_id: RunInPath, call: Annotated[Call, guard("create", "runs/cancel")]) -> Response:
     """Ends a run that is not over, or is parked; what its worker still does is dropped."""
-    raw = await body.read_nothing(call.request)
-
-    async def work(connection: Connection) -> Answer:
-        with following.unknown_alike(call.namespace, run_id):
-            await running.cancel(connection, namespace=call.namespace, run_id=run_id, by=call.caller.user)
-        return Answer(202, await following.view_of(connection, namespace=call.namespace, run_id=run_id))
-
-    return await perform(call, work, object_=f"runs/{run_id}", body=raw)
+    return await _changed(call, run_id, partial(running.cancel, by=call.caller.user))
 
 
 @router.post(
@@ -151,11 +145,16 @@ async def unpark(run_id: RunInPath, call: Annotated[Call, guard("create", "runs/
 
     Its deliveries to workers are counted anew. Mend first what its workers died of.
     """
+    return await _changed(call, run_id, running.unpark)
+
+
+async def _changed(call: Call, run_id: UUID, change: Callable[..., Awaitable[None]]) -> Response:
+    """Change a run and answer with what it is then."""
     raw = await body.read_nothing(call.request)
 
     async def work(connection: Connection) -> Answer:
         with following.unknown_alike(call.namespace, run_id):
-            await running.unpark(connection, namespace=call.namespace, run_id=run_id)
+            await change(connection, namespace=call.namespace, run_id=run_id)
         return Answer(202, await following.view_of(connection, namespace=call.namespace, run_id=run_id))
 
     return await perform(call, work, object_=f"runs/{run_id}", body=raw)

@@ -198,7 +198,7 @@ async def test_a_crash_in_the_middle_makes_nothing_twice_and_forgets_nothing(
         raise RuntimeError("the power is gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(backfilling.events, "append", crash)
+        patched.setattr(backfilling.events, "add", crash)
         with pytest.raises(RuntimeError):
             await Backfilling(pool).advance()
     assert (await made(pool), await ledger(pool, "t")) == ([], [])

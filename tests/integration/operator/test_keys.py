@@ -27,7 +27,8 @@ from ordinaut_operator.admission import Admission
 from ordinaut_operator.backfilling import Backfilling
 from tests.declaring import cancel, declare, retry, run_now, task, tool, unpark
 from tests.integration.operator.test_fire import LOG, MINUTELY, ledger, rewind
-from tests.integration.operator.test_turns import blocked
+from tests.integration.operator.test_turns import blocked, end, live
+from tests.integration.operator.test_turns import lease as take
 from tests.integration.rows import run_of
 from tests.running import Processes
 
@@ -56,18 +57,9 @@ async def admit(pool: Pool) -> int:
 
 
 async def lease(pool: Pool, *, ttl: timedelta = HOUR) -> list[LeasedWork]:
-    """Take all that may be taken, each under a lease of its own."""
+    """Take all that may be taken, once admission has looked at all news."""
     await admit(pool)
-    found = []
-    async with pool.connection() as connection:
-        while taken := await work.lease(connection, worker="w", limit=1, ttl=ttl):
-            found += taken
-    return found
-
-
-async def end(pool: Pool, leased: LeasedWork, phase: RunPhase = RunPhase.SUCCEEDED) -> None:
-    async with pool.connection() as connection:
-        await settle(connection, [Settlement(leased, run=RunResult(phase))], done=[leased.lease_id])
+    return await take(pool, ttl=ttl)
 
 
 async def carry_out(pool: Pool) -> list[UUID]:
@@ -83,11 +75,6 @@ async def carry_out(pool: Pool) -> list[UUID]:
 async def rows(pool: Pool, query: str, *params: Any) -> list[Any]:
     async with pool.connection() as connection:
         return await (await connection.execute(query.encode(), params)).fetchall()
-
-
-async def live(pool: Pool) -> list[UUID]:
-    """Return every unfinished run as often as it is somewhere."""
-    return [row[0] for row in await rows(pool, "SELECT run_id FROM live_work ORDER BY run_id")]
 
 
 async def unended(pool: Pool) -> list[UUID]:
