@@ -141,6 +141,8 @@ class Trigger(StrEnum):
     """Somebody asked for another try of a run that had ended."""
     BACKFILL = "backfill"
     """Somebody asked for the missing fires of a past window."""
+    EVENT = "event"
+    """An event that one of the task's triggers matched, or several that it gathered."""
 
 
 class Origin(StrEnum):

@@ -184,7 +184,7 @@ CREATE TABLE run (
     namespace    text        NOT NULL,
     task_id      bigint      NOT NULL,
     revision     bytea       NOT NULL,
-    trigger      text        NOT NULL CHECK (trigger IN ('schedule', 'manual', 'retry', 'backfill')),
+    trigger      text        NOT NULL CHECK (trigger IN ('schedule', 'manual', 'retry', 'backfill', 'event')),
     scheduled_at timestamptz,
     priority     smallint    NOT NULL CHECK (priority BETWEEN 0 AND 9),
     phase        text        NOT NULL DEFAULT 'Pending'
@@ -198,6 +198,8 @@ CREATE TABLE run (
     reason       text,
     error        text,
     retry_of     uuid,                                  -- the run that a retry goes on from
+    event        json,                                  -- what triggered it: a CloudEvent, or an array of them; NULL: none
+    hops         smallint    NOT NULL DEFAULT 0,        -- how many runs of events stand one behind the other, this one included
     CHECK ((finished_at IS NOT NULL) = (phase IN ('Succeeded', 'Failed', 'Cancelled', 'TimedOut', 'Parked')))
 ) PARTITION BY RANGE (run_id);
 CREATE INDEX run_task ON run (task_id, run_id);
@@ -486,7 +488,7 @@ $$;
 
 -- ---------------------------------------------------------------- events out
 
--- One compact row per transaction that changed something; the relay expands it and moves it to event_log.
+-- One compact row per transaction that changed something, until it is moved to the log.
 CREATE TABLE outbox (
     id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -494,16 +496,124 @@ CREATE TABLE outbox (
     about      text[]      NOT NULL DEFAULT '{}'        -- `namespace` and `namespace/type` of each: what tenants look for
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
+-- Where a row stands in the order in which the log was written. One process at a time moves rows from the outbox to the log, so
+-- positions become visible in their order, and whoever has read up to one has missed nothing.
+CREATE SEQUENCE event_position;
+
 CREATE TABLE event_log (
     created_at timestamptz NOT NULL,
     id         bigint      NOT NULL,
     events     json        NOT NULL,
     about      text[]      NOT NULL DEFAULT '{}',
+    position   bigint      DEFAULT nextval('ordinaut.event_position'),  -- NULL: logged by release 0.1
     PRIMARY KEY (created_at, id)
 ) PARTITION BY RANGE (created_at);
 CREATE INDEX event_log_id ON event_log (id);
 CREATE INDEX event_log_about ON event_log USING gin (about);
+CREATE INDEX event_log_position ON event_log (position);
 CREATE TABLE event_log_rest PARTITION OF event_log DEFAULT;
+
+-- How far the readers of the log have come that must miss nothing: `triggers` makes runs, `stream` appends to Redis.
+CREATE TABLE event_cursor (
+    reader   text        PRIMARY KEY,
+    position bigint      NOT NULL DEFAULT 0,
+    moved_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+INSERT INTO event_cursor (reader) VALUES ('triggers'), ('stream');
+
+-- ---------------------------------------------------------------- triggers
+
+-- How often the subscriptions of a namespace have changed. The row is locked until the change commits, so whoever sees a version
+-- has seen all changes before.
+CREATE TABLE subscription_version (
+    namespace text   PRIMARY KEY,
+    version   bigint NOT NULL
+);
+
+-- The triggers of a task, as its spec has them, each with the time since which events count for it.
+CREATE TABLE subscription (
+    task_id   bigint PRIMARY KEY REFERENCES task ON DELETE CASCADE,
+    namespace text   NOT NULL,
+    version   bigint NOT NULL,                              -- of the namespace, when this last changed
+    triggers  jsonb                                         -- NULL: the task has none any more, or is gone
+);
+CREATE INDEX subscription_news ON subscription (namespace, version);
+
+-- The ledger of events: what became of each event that matched a trigger of a task, once for each task and event.
+CREATE TABLE event_fire (
+    task_id    bigint      NOT NULL,
+    event_key  uuid        NOT NULL,                        -- of the event's source and id: the first half of their SHA-256
+    position   bigint      NOT NULL,                        -- where the event stands in the log,
+    place      int         NOT NULL,                        -- and in its row
+    event_id   text        NOT NULL,
+    event_type text        NOT NULL,
+    trigger    smallint    NOT NULL,                        -- which of the task's triggers, from 0
+    outcome    text        NOT NULL CHECK (outcome IN ('Fired', 'Skipped', 'Gathered')),
+    reason     text        CHECK (reason IN ('DeadlineExceeded', 'StillRunning', 'QueueFull', 'NotReady', 'Unauthorized', 'Suspended',
+                                             'Paused', 'HopLimit', 'InvalidFilter', 'InvalidParams', 'Debounced')),
+    message    text,                                        -- what was wrong with filter or params
+    run_id     uuid,
+    decided_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (task_id, event_key),
+    CHECK ((outcome = 'Fired') = (run_id IS NOT NULL)),
+    CHECK ((outcome = 'Skipped') = (reason IS NOT NULL))
+);
+CREATE INDEX event_fire_order ON event_fire (task_id, position, place);
+CREATE INDEX event_fire_age ON event_fire USING brin (decided_at);
+
+-- Triggers that gather events, for a batch or until they cease: when the run of those gathered so far is made at the latest.
+CREATE TABLE gathering (
+    task_id   bigint      NOT NULL,
+    trigger   smallint    NOT NULL,
+    opened_at timestamptz NOT NULL,
+    due_at    timestamptz NOT NULL,
+    events    int         NOT NULL,
+    bytes     bigint      NOT NULL,
+    PRIMARY KEY (task_id, trigger)
+);
+CREATE INDEX gathering_due ON gathering (due_at);
+
+CREATE TABLE gathered_event (
+    task_id   bigint   NOT NULL,
+    trigger   smallint NOT NULL,
+    position  bigint   NOT NULL,
+    place     int      NOT NULL,
+    event_key uuid     NOT NULL,
+    hops      smallint NOT NULL,
+    event     json     NOT NULL,
+    PRIMARY KEY (task_id, trigger, position, place)
+);
+
+-- ---------------------------------------------------------------- webhooks
+
+-- Who may publish by a webhook: what is signed with one of the keys becomes an event.
+CREATE TABLE hook (
+    namespace  text        NOT NULL,
+    name       text        NOT NULL,
+    origin     text        NOT NULL CHECK (origin IN ('Kubernetes', 'Directory', 'API')),
+    uid        text        NOT NULL,
+    generation bigint      NOT NULL,
+    spec       jsonb       NOT NULL,
+    invalid    text,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    labels      jsonb       NOT NULL DEFAULT '{}',
+    annotations jsonb       NOT NULL DEFAULT '{}',
+    version     bigint      NOT NULL DEFAULT 1,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (namespace, name)
+);
+
+-- Deliveries that were accepted, for as long as their signatures would still be: none is accepted twice.
+CREATE TABLE hook_delivery (
+    namespace   text        NOT NULL,
+    hook        text        NOT NULL,
+    delivery    bytea       NOT NULL,                       -- SHA-256 of what makes it that one
+    accepted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (namespace, hook, delivery)
+);
+CREATE INDEX hook_delivery_age ON hook_delivery (accepted_at);
+
+-- ---------------------------------------------------------------- who did what
 
 CREATE TABLE audit (
     id        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -617,8 +727,8 @@ BEGIN
     RETURN made;
 END $$;
 
--- Drop a partition of `parent`, but not one that holds runs that have not ended, nor the steps of runs that are still there; tells
--- whether it was dropped.
+-- Drop a partition of `parent`, but not one that holds runs that have not ended, nor the steps of runs that are still there, nor events
+-- that a reader of the log has still to read; tells whether it was dropped.
 CREATE FUNCTION drop_partition(parent text, partition text) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '4s' SET timezone = 'UTC' AS $$
 DECLARE
     begins timestamptz;
@@ -631,7 +741,9 @@ BEGIN
        OR parent <> 'event_log' AND EXISTS (SELECT FROM ordinaut.live_work
                                             WHERE run_id >= ordinaut.uuid7_floor(begins) AND run_id < ordinaut.uuid7_floor(ends))
        OR parent = 'step' AND EXISTS (SELECT FROM ordinaut.history_partition p
-                                      WHERE p.parent = 'run' AND p.since < ends AND p.until > begins) THEN
+                                      WHERE p.parent = 'run' AND p.since < ends AND p.until > begins)
+       OR parent = 'event_log' AND EXISTS (SELECT FROM ordinaut.event_log WHERE created_at >= begins AND created_at < ends
+                                           AND position > (SELECT min(c.position) FROM ordinaut.event_cursor c)) THEN
         RETURN false;
     END IF;
     -- Whoever uses a partition holds its parent too. So only the first of these can be held, and nobody waits for all three.
