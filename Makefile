@@ -3,7 +3,6 @@
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 BIN := .venv/bin
-EXAMPLE := examples/morning-briefing
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench fuzz faults crds openapi rbac chart cluster e2e audit sbom wheel lock clean
@@ -11,8 +10,8 @@ EXAMPLE := examples/morning-briefing
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/.local ## Run the morning briefing here, now and then on its schedule (ONCE=1: once, then stop)
-	@$(BIN)/python examples/demo.py $(EXAMPLE) $(if $(ONCE),--once,--run) morning-briefing
+demo: .venv/.local ## Run the examples here: the morning briefing now, all on their schedules (ONCE=1: once, then stop)
+	@$(BIN)/python examples/demo.py examples --publish examples/events/mail.jsonl $(if $(ONCE),--once,--run) morning-briefing
 
 test: .venv/.dev ## Run all tests: unit, integration and cluster
 	@echo "Getting a Kubernetes control plane, helm and promtool: the first time this may take 20 minutes"

@@ -15,7 +15,22 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench import api, clock, depth, environment, hotpath, lag, machine, pickup, queue, results, runs, steps, sync
+from bench import (
+    api,
+    clock,
+    depth,
+    environment,
+    events,
+    hotpath,
+    lag,
+    machine,
+    pickup,
+    queue,
+    results,
+    runs,
+    steps,
+    sync,
+)
 from bench.contest import Broken
 from bench.report import Options, Report
 
@@ -39,6 +54,7 @@ BENCHMARKS = {
     "depth": Benchmark(depth.measure, "long queues, an old snapshot, and minutes on end"),
     "lag": Benchmark(lag.measure, "a nominal time to its step's start"),
     "sync": Benchmark(sync.measure, "taking over declared objects, ten thousand Tasks"),
+    "events": Benchmark(events.measure, "events to runs, and to the stream"),
     "clock": Benchmark(clock.measure, "firing a tenth of up to 1,000,000 Tasks in one second", usual=False),
     "api": Benchmark(api.measure, "reads and changes by REST", usual=False),
     PROFILE: Benchmark(hotpath.measure, "where the time of a busy worker goes", usual=False),

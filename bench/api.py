@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from statistics import median
 
-import httpx
+import httpx2
 import yaml
 
 from bench.report import Options, Report, milliseconds, quantile, ratio
@@ -113,8 +113,8 @@ def _start_bare(it: System) -> tuple[str, ProcessGroup]:
 
     def answers() -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}{PATH}").is_success
-        except httpx.HTTPError:
+            return httpx2.get(f"http://127.0.0.1:{port}{PATH}").is_success
+        except httpx2.HTTPError:
             return False
 
     until(answers, what=lambda: f"the bare server; log:\n{group.log_tail('bare')}")
@@ -136,7 +136,7 @@ async def _create(connection: Connection, url: str, token: str, *, count: int) -
     """Create tasks one after the other; return the seconds of each, and commits and bytes of WAL for one."""
     loop = asyncio.get_running_loop()
     taken = []
-    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
         before = await _written(connection)
         for n in range(count):
             start = loop.time()

@@ -82,6 +82,12 @@ class Tools:
         text = "\n".join(["Good morning!", "", weather, f"Advice: {advice}.", "", *items, "", "Mail to answer:", *mail])
         return {"items": items, "text": text}
 
+    def triage(self, given: dict[str, Any], _key: str) -> dict[str, Any]:
+        """Say what to do about a message; one without a subject is wrong input."""
+        if not given["subject"]:
+            raise TypeError("a message without a subject")
+        return {"text": f"Answer {given['sender']}: {given['subject']}"}
+
     def notify(self, given: dict[str, Any], key: str) -> dict[str, Any]:
         """Send a text to somebody, once for each key."""
         with self._lock:
@@ -98,7 +104,7 @@ def server(port: int = PORT) -> ThreadingHTTPServer:
     """Return a server of the tools that listens on the loopback interface; port 0 lets the system choose."""
     tools = Tools()
     routes: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {
-        f"/{name}": getattr(tools, name) for name in ("calendar", "weather", "mail", "plan", "notify", "mailbox")
+        f"/{name}": getattr(tools, name) for name in ("calendar", "weather", "mail", "plan", "triage", "notify", "mailbox")
     }
 
     class Handler(BaseHTTPRequestHandler):
@@ -137,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serves the tools of the examples on this machine.")
     parser.add_argument("--port", type=int, default=PORT)
     port = parser.parse_args().port
-    print(f"tools at http://127.0.0.1:{port}/calendar, /weather, /mail, /plan, /notify, /mailbox", flush=True)
+    print(f"tools at http://127.0.0.1:{port}/calendar, /weather, /mail, /plan, /triage, /notify, /mailbox", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server(port).serve_forever()
 

@@ -19,8 +19,8 @@ from structlog.types import EventDict, ExcInfo, FilteringBoundLogger, Processor,
 LogFormat = Literal["json", "console"]
 
 _QUIET = {
-    "httpx": logging.WARNING,
-    "httpcore": logging.WARNING,
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.WARNING,
     "apscheduler": logging.ERROR,  # it warns of each round that a busy loop leaves out
     "asyncio": logging.WARNING,
 }

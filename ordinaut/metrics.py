@@ -11,7 +11,7 @@ item.
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Final, TypeVar
 
@@ -20,7 +20,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.samples import Sample
 
 from ordinaut import __version__
-from ordinaut.states import FireOutcome, RunPhase, SkipReason
+from ordinaut.states import EventOutcome, EventSkipReason, FireOutcome, RunPhase, SkipReason
 
 Metric = TypeVar("Metric", bound=MetricWrapperBase)
 
@@ -141,6 +141,23 @@ FIRES = _of(
     Counter("ordinaut_fires", "Nominal times decided, by outcome: Fired or the reason for skipping.", ["outcome"]),
     [FireOutcome.FIRED, *SkipReason],
 )
+EVENT_FIRES = _of(
+    "operator",
+    Counter(
+        "ordinaut_event_fires",
+        "Events that triggers matched and that were decided, by outcome: Fired or the reason for skipping.",
+        ["outcome"],
+    ),
+    [EventOutcome.FIRED, *EventSkipReason],
+)
+EVENT_FIRE_LAG = _of(
+    "operator",
+    Histogram(
+        "ordinaut_event_fire_lag_seconds",
+        "From an event's acceptance to its run being in the queue, where it waits for no others.",
+        buckets=_LAG,
+    ),
+)
 SCHEDULE_LAG = _of(
     "operator",
     Histogram(
@@ -190,11 +207,36 @@ INVARIANT_VIOLATIONS = _of(
     "operator",
     Counter("ordinaut_invariant_violations", "Findings of what must never be, by invariant.", ["invariant"]),
 )
-OUTBOX_ROWS = _of("operator", Gauge("ordinaut_outbox_rows", "Transactions whose events are not in the stream yet."))
+OUTBOX_ROWS = _of("operator", Gauge("ordinaut_outbox_rows", "Transactions whose events are not in the log yet."))
 OUTBOX_AGE = _of(
-    "operator", Gauge("ordinaut_outbox_lag_seconds", "Age of the oldest event that is not in the stream yet.")
+    "operator", Gauge("ordinaut_outbox_lag_seconds", "Age of the oldest event that is not in the log yet.")
+)
+_READERS: Final = ["triggers", "stream"]
+EVENT_BACKLOG_ROWS = _of(
+    "operator",
+    Gauge("ordinaut_event_backlog_rows", "Transactions whose events a reader has not come to yet.", ["reader"]),
+    _READERS,
+)
+EVENT_BACKLOG_AGE = _of(
+    "operator",
+    Gauge("ordinaut_event_backlog_seconds", "Age of the oldest event that a reader has not come to yet.", ["reader"]),
+    _READERS,
 )
 EVENTS_RELAYED = _of("operator", Counter("ordinaut_events_relayed", "Events appended to the stream."))
+EVENTS_PASSED_OVER = _of(
+    "operator",
+    Counter("ordinaut_events_passed_over", "Rows of events that no task could be triggered by, because of a defect."),
+)
+STREAM_REFILLS = _of(
+    "operator",
+    Counter("ordinaut_stream_refills", "Times that the stream lacked events which it had, and got them again."),
+)
+INBOX_EVENTS = _of(
+    "operator",
+    Counter("ordinaut_inbox_events", "Entries taken from the inbox, by result.", ["result"]),
+    ["accepted", "rejected"],
+)
+INBOX_ENTRIES = _of("operator", Gauge("ordinaut_inbox_entries", "Entries of the inbox that are not published yet."))
 
 # ---------------------------------------------------------------- the operator: database and loops
 
@@ -220,7 +262,7 @@ SYNCED = _of(
     Counter(
         "ordinaut_synced_objects", "Objects taken over from the source, by kind and what was done.", ["kind", "action"]
     ),
-    ["Task", "Pipeline", "Tool"],
+    ["Task", "Pipeline", "Tool", "Hook"],
     ["changed", "removed"],
 )
 SYNC_PENDING = _of("operator", Gauge("ordinaut_sync_pending", "Objects seen that are not in PostgreSQL yet."))
@@ -296,6 +338,11 @@ DENIALS = _of(
     ),
     ["yes", "no"],
 )
+WEBHOOKS = _of(
+    "api",
+    Counter("ordinaut_webhooks", "Deliveries to hooks, by what became of them.", ["outcome"]),
+    ["accepted", "repeated", "refused", "late", "limited", "unavailable", "invalid"],
+)
 
 # ---------------------------------------------------------------- filling them
 
@@ -333,3 +380,9 @@ def count_fires(outcomes: Iterable[str]) -> None:
     """Count nominal times that were decided, each given as Fired or the reason for skipping."""
     for outcome, count in Tally(outcomes).items():
         FIRES.labels(outcome=outcome).inc(count)
+
+
+def count_event_fires(outcomes: Mapping[str, int]) -> None:
+    """Count events that triggers matched and that were decided, by Fired or the reason for skipping."""
+    for outcome, count in outcomes.items():
+        EVENT_FIRES.labels(outcome=outcome).inc(count)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeVar
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -23,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ordinaut.access.caller import Authority
 from ordinaut.errors import shown
+from ordinaut.events import address
 from ordinaut.logging import LogFormat
 
 BY_PARTS: Final = ""
@@ -47,7 +47,7 @@ class ProcessSettings(BaseSettings):
     redis_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
         validation_alias=AliasChoices("ORDINAUT_REDIS_URL", "REDIS_URL"),
-        description="Redis 7 or Valkey 8 or newer, for events only.",
+        description="Redis 6.2 or Valkey 8 or newer, for events only.",
     )
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
     log_format: LogFormat = Field(default="json", description="json for machines, console for people.")
@@ -77,14 +77,11 @@ class ProcessSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, url: SecretStr) -> SecretStr:
-        parts = urlsplit(url.get_secret_value())
         try:
-            readable = parts.scheme in {"redis", "rediss", "unix"} and (parts.port or True)
-        except ValueError:
-            readable = False
-        if readable:
-            return url
-        raise PydanticCustomError("redis_url", "this is no address of a Redis server, as redis://host:6379/0")
+            address.parse(url.get_secret_value())
+        except ValueError as wrong:
+            raise PydanticCustomError("redis_url", "{wrong}", {"wrong": str(wrong)}) from None
+        return url
 
 
 class AccessSettings(ProcessSettings):

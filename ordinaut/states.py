@@ -100,13 +100,72 @@ WHY_SKIPPED: Mapping[SkipReason, str] = {
 """What people are told of a skipped time, or of several."""
 
 
+class EventOutcome(StrEnum):
+    """What became of one event that matched a trigger of a task."""
+
+    GATHERED = "Gathered"
+    """It waits: for its batch to be full or its time, for others like it to cease (``debounce``), or until it is known
+    whether the task's creator may run it."""
+    FIRED = "Fired"
+    """A run was made for it, or for the batch that it is part of."""
+    SKIPPED = "Skipped"
+    """No run was made, and the reason is recorded."""
+
+
+class EventSkipReason(StrEnum):
+    """Why an event that matched a trigger made no run."""
+
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    """It was come to later than ``startingDeadlineSeconds`` after it was accepted, or after its batch was due."""
+    STILL_RUNNING = "StillRunning"
+    """A run of the task was active and ``concurrencyPolicy`` is Forbid."""
+    QUEUE_FULL = "QueueFull"
+    """``concurrencyPolicy`` is Queue, and as many runs of the task as may wait for their turn did."""
+    NOT_READY = "NotReady"
+    """The task's pipeline or one of its tools was missing or not valid; or task or trigger were gone when its batch was
+    due."""
+    UNAUTHORIZED = "Unauthorized"
+    """The task was made through the API, and whoever made it may no longer run tasks in its namespace."""
+    SUSPENDED = "Suspended"
+    """The task's ``suspend`` was true."""
+    PAUSED = "Paused"
+    """Somebody had paused the task."""
+    HOP_LIMIT = "HopLimit"
+    """As many runs of events as may (``ORDINAUT_MAX_HOPS``) stood one behind the other before it: most likely they go
+    round in a circle."""
+    INVALID_FILTER = "InvalidFilter"
+    """The trigger's ``if`` failed on it."""
+    INVALID_PARAMS = "InvalidParams"
+    """The trigger's ``params`` failed on it, or the pipeline's schema or the task's concurrency keys refused them."""
+    DEBOUNCED = "Debounced"
+    """Another one came before the trigger's ``debounce`` was over, and took its place."""
+
+
+WHY_EVENT_SKIPPED: Mapping[EventSkipReason, str] = {
+    EventSkipReason.DEADLINE_EXCEEDED: "found later than startingDeadlineSeconds: no operator came to it in time",
+    EventSkipReason.STILL_RUNNING: "a run was active, and concurrencyPolicy is Forbid",
+    EventSkipReason.QUEUE_FULL: "too many runs waited for their turn, and concurrencyPolicy is Queue",
+    EventSkipReason.NOT_READY: "the task was not ready then",
+    EventSkipReason.UNAUTHORIZED: "whoever made the task was not allowed to run tasks then",
+    EventSkipReason.SUSPENDED: "the task was suspended then",
+    EventSkipReason.PAUSED: "the task was paused then",
+    EventSkipReason.HOP_LIMIT: "runs set off more runs by their events, again and again, up to ORDINAUT_MAX_HOPS",
+    EventSkipReason.INVALID_FILTER: "the trigger's if failed on it",
+    EventSkipReason.INVALID_PARAMS: "the params that the trigger made of it can't be used",
+    EventSkipReason.DEBOUNCED: "another one took its place (debounce)",
+}
+"""What people are told of a skipped event, or of several."""
+
+
 class WaitReason(StrEnum):
     """Why a run is Waiting."""
 
     RETRY = "Retry"
     """A step failed in a way that may pass, and its back-off is not over."""
     JITTER = "Jitter"
-    """The task's ``jitter`` has it start a little later than its nominal time."""
+    """The task's ``jitter`` has it start a little later than its nominal time or its event."""
+    SNOOZE = "Snooze"
+    """An event made it while its task was snoozed; it starts when that is over."""
     TURN = "Turn"
     """``concurrencyPolicy`` is Queue, and another run of the task comes first."""
     CONCURRENCY_KEY = "ConcurrencyKey"

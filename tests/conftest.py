@@ -126,6 +126,23 @@ def valkey(_valkey_server: str) -> str:
     return _valkey_server
 
 
+@pytest.fixture(scope="session")
+def _oldest_redis_server() -> Iterator[str]:
+    with servers.oldest_redis() as url:
+        yield url
+
+
+@pytest.fixture(params=["current", "oldest"])
+def any_redis(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty server: the Valkey of the other tests, and the oldest Redis that is supported."""
+    if request.param == "current":
+        return str(request.getfixturevalue("valkey"))
+    url = str(request.getfixturevalue("_oldest_redis_server"))
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    return url
+
+
 @pytest.fixture
 def processes(request: pytest.FixtureRequest, database: str, valkey: str) -> Iterator[Processes]:
     """A starter of Ordinaut's processes on a fresh database; shows their logs when the test fails."""

@@ -1,7 +1,7 @@
 """Declaring objects in tests the way every source does."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,6 +35,12 @@ def pipeline(name: str, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
 def task(name: str, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Return a task; with steps, they are its own pipeline."""
     return manifest("Task", name, {**({"pipeline": {"steps": list(steps)}} if steps else {}), **more})
+
+
+def hook(name: str, topic: str, *, style: str = "Standard", keys: Sequence[str] = ("key",)) -> dict[str, Any]:
+    """Return a hook whose keys are in the Secret of its name."""
+    references = [{"name": name, "key": key} for key in keys]
+    return manifest("Hook", name, {"topic": topic, "signature": {"style": style, "secretRefs": references}})
 
 
 async def declare(

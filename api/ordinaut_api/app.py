@@ -28,8 +28,10 @@ from ordinaut_api.openapi.document import document
 from ordinaut_api.routes import (
     audit,
     backfills,
+    event_reading,
     events,
     health,
+    hooks,
     pipelines,
     quota,
     runs,
@@ -40,6 +42,8 @@ from ordinaut_api.routes import (
     workers,
 )
 from ordinaut_api.settings import ApiSettings
+from ordinaut_api.tailing.tailer import Tailer
+from ordinaut_api.webhooks import opening
 
 
 def create_app(
@@ -56,15 +60,21 @@ def create_app(
         async with (
             open_pool(url, application="api", size=settings.api_pool_size, by_key=True, planned_once=True) as pool,
             assembly.gatekeeper(settings, sources, readiness=state) as gatekeeper,
+            opening.doors(settings, sources.credentials) as doors,
         ):
             app.state.backend = backend.Backend(
                 pool=pool,
                 readiness=state,
                 gatekeeper=gatekeeper,
+                tailer=Tailer(pool, url=url, stopping=stopping),
                 admission=Admission(0 if local else settings.rate_limit),
+                doors=doors,
                 stopping=stopping,
                 limits=shapes.Counts(
-                    tasks=settings.api_max_tasks, pipelines=settings.api_max_pipelines, tools=settings.api_max_tools
+                    tasks=settings.api_max_tasks,
+                    pipelines=settings.api_max_pipelines,
+                    tools=settings.api_max_tools,
+                    hooks=settings.api_max_hooks,
                 ),
                 max_streams=settings.api_max_streams,
             )
@@ -85,7 +95,22 @@ def create_app(
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors_origins), **CORS)
     # Flat, not as nested routers: finding a route would take as long as checking who calls. Those that agents ask most
     # come first, since routes are tried one after the other.
-    for part in (tasks, runs, events, pipelines, tools, backfills, verification, workers, quota, audit, whoami, health):
+    for part in (
+        tasks,
+        runs,
+        event_reading,
+        events,
+        pipelines,
+        tools,
+        hooks,
+        backfills,
+        verification,
+        workers,
+        quota,
+        audit,
+        whoami,
+        health,
+    ):
         app.router.routes.extend(part.router.routes)
     guard.check(app.routes)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI's own guide does it

@@ -26,6 +26,8 @@ from ordinaut.store import audit, ready
 from ordinaut.store.pool import Connection, Pool
 from ordinaut_api.identity.admission import Admission, Denials
 from ordinaut_api.identity.gatekeeper import Gatekeeper
+from ordinaut_api.tailing.tailer import Tailer
+from ordinaut_api.webhooks.doors import Doors
 
 log = get_logger(__name__)
 
@@ -36,7 +38,7 @@ _CHECK_WHILE_UNREADY: Final = 0.5
 _CHECK_WHILE_READY: Final = 5.0
 
 
-_UNLIMITED: Final = Counts(tasks=sys.maxsize, pipelines=sys.maxsize, tools=sys.maxsize)
+_UNLIMITED: Final = Counts(tasks=sys.maxsize, pipelines=sys.maxsize, tools=sys.maxsize, hooks=sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,16 @@ class Backend:
     pool: Pool
     readiness: Readiness
     gatekeeper: Gatekeeper
+    tailer: Tailer
     admission: Admission = field(default_factory=Admission)
     denials: Denials = field(default_factory=Denials)
+    doors: Doors = field(default_factory=Doors)
     stopping: Callable[[], bool] = lambda: False
     limits: Counts = _UNLIMITED
     """Objects made through the API that a namespace may have."""
     max_streams: int = 20
     streams: Counter[str] = field(default_factory=Counter)
-    """How many runs each caller follows live, by the caller's id."""
+    """How many streams each caller has open, by the caller's id."""
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
         """Lend a connection, or raise ``PoolTimeout`` soon."""
@@ -84,12 +88,16 @@ def backend_of(request: Request) -> Backend:
 
 @asynccontextmanager
 async def watched(backend: Backend) -> AsyncIterator[None]:
-    """Keep ``backend.readiness`` true to whether the database is there and migrated, as long as the context lasts."""
-    watch = asyncio.create_task(_watch_database(backend))
+    """
+    Work beside the requests as long as the context lasts.
+
+    ``backend.readiness`` is kept true to whether the database is there and migrated, and followers are told of events.
+    """
+    watch, tail = asyncio.create_task(_watch_database(backend)), asyncio.create_task(backend.tailer.run())
     try:
         yield
     finally:
-        await process.stop(watch)
+        await process.stop(watch, tail)
 
 
 async def _watch_database(backend: Backend) -> None:

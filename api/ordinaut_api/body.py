@@ -61,14 +61,19 @@ async def read(request: Request, *, required: bool = True, limit: int = MAX_BODY
         limit: bytes at most.
         media: the type that the body must have.
     """
-    raw = await _read(request, limit=limit)
+    raw = await read_raw(request, limit=limit)
     if not raw and not required:
         return Body(raw, {})
     given = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if given != media:
         headers = {"Accept-Patch": MERGE_PATCH} if media == MERGE_PATCH else {}
         raise ProblemError(Problem(415, f"Send JSON, with the header Content-Type: {media}.", headers=headers))
-    return Body(raw, decode(raw) if len(raw) <= _CHEAP else await compute(decode, raw))
+    return Body(raw, await decoded(raw))
+
+
+async def decoded(raw: bytes) -> dict[str, Any]:
+    """Return the object that ``raw`` holds, as :func:`decode`, beside the event loop where that takes long."""
+    return decode(raw) if len(raw) <= _CHEAP else await compute(decode, raw)
 
 
 async def read_nothing(request: Request) -> bytes:
@@ -79,7 +84,8 @@ async def read_nothing(request: Request) -> bytes:
     return sent.raw
 
 
-async def _read(request: Request, *, limit: int) -> bytes:
+async def read_raw(request: Request, *, limit: int = MAX_BODY) -> bytes:
+    """Return the bytes of the body, or raise a :class:`ProblemError` (413) when more than ``limit`` have come."""
     too_large = ProblemError(Problem(413, f"The body is larger than {limit} bytes."))
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > limit:
@@ -94,6 +100,14 @@ async def _read(request: Request, *, limit: int) -> bytes:
 
 def decode(raw: bytes) -> dict[str, Any]:
     """Return the object that ``raw`` holds, or raise a :class:`ProblemError` (400, 413) or `Invalid`."""
+    value = decode_any(raw)
+    if not isinstance(value, dict):
+        raise ProblemError(Problem(400, "The body must be a JSON object."))
+    return value
+
+
+def decode_any(raw: bytes) -> Any:
+    """As :func:`decode`, for whatever is JSON."""
     # Each value but the first has one of these before it. Those inside of texts count too, which does no harm.
     composed = raw.count(b"[") + raw.count(b"{")
     if composed > MAX_COMPOSED or composed + raw.count(b",") > MAX_VALUES:
@@ -108,8 +122,6 @@ def decode(raw: bytes) -> dict[str, Any]:
         raise ProblemError(Problem(400, f"The body is not JSON: {error}.")) from None
     if mistakes := list(not_json(value)):
         raise Invalid(mistakes)
-    if not isinstance(value, dict):
-        raise ProblemError(Problem(400, "The body must be a JSON object."))
     return value
 
 

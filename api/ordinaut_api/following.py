@@ -15,7 +15,6 @@ from uuid import UUID
 
 import psycopg
 from cachetools import LRUCache
-from fastapi.sse import ServerSentEvent
 
 from ordinaut import shapes
 from ordinaut.errors import NotFound
@@ -23,19 +22,12 @@ from ordinaut.states import ENDED_RUN_PHASES, RunPhase
 from ordinaut.store import declared, runs
 from ordinaut.store.pool import Connection
 from ordinaut.store.runs import Run
-from ordinaut_api import answers, objects
+from ordinaut_api import answers, messages, objects, streams
 from ordinaut_api.backend import Backend
 from ordinaut_api.identity.guard import Call
-from ordinaut_api.problems import Problem, ProblemError
 
 POLL: Final = (0.1, 0.1, 0.2, 0.2, 0.5)
 """Seconds between looks at a run that somebody waits for; the last one repeats."""
-
-MAX_FOLLOWED: Final = 600.0
-"""Seconds that a stream lasts; whoever follows on comes back with a token that is still good."""
-
-ASK_AGAIN: Final = 30.0
-"""Seconds between questions whether the caller of a stream may still see the run."""
 
 _OUTAGE: Final = 1.0
 """Seconds between looks while the database does not answer."""
@@ -62,61 +54,41 @@ async def phases(backend: Backend, *, namespace: str, run_id: UUID) -> AsyncIter
         looks += 1
 
 
-async def events(call: Call, *, run_id: UUID, seen: str | None) -> AsyncIterator[ServerSentEvent]:
+async def events(call: Call, *, run_id: UUID, seen: str | None) -> AsyncIterator[bytes]:
     """
     Yield ``run`` with the run whenever it has changed, and ``end`` when the stream is over, with the reason.
 
     ``seen`` is the id of the last event that the caller has: what it tells is not told again.
     """
-    began = asked = time.monotonic()
-    looks = 0
+    watch, told, looks = streams.Watch(call), time.monotonic(), 0
     while True:
         try:
             async with call.backend.connection() as connection:
                 view = await view_of(connection, namespace=call.namespace, run_id=run_id)
         except psycopg.OperationalError:
             # Nothing is lost: the stream goes on when the database is back.
-            yield ServerSentEvent(comment="the database does not answer")
+            yield messages.comment("the database does not answer")
             view = None
         except NotFound:
-            yield _end("gone", seen)
+            yield streams.end("gone", at=seen)
             return
         if view is not None:
             body = await answers.run_content(view)
             state = hashlib.sha256(body).hexdigest()[:16]
             if state != seen:
-                yield ServerSentEvent(event="run", raw_data=body.decode(), id=state)
-                seen, looks = state, 0
+                yield messages.message("run", body, at=state)
+                seen, looks, told = state, 0, time.monotonic()
             if view.status.phase in ENDED_RUN_PHASES:
-                yield _end("final", seen)
+                yield streams.end("final", at=seen)
                 return
-        now = time.monotonic()
-        if call.backend.stopping() or now - began > MAX_FOLLOWED:
-            yield _end("reconnect", seen)
+        if (reason := await watch.reason()) is not None:
+            yield streams.end(reason, at=seen)
             return
-        if now - asked > ASK_AGAIN:
-            asked = now
-            if not await call.backend.gatekeeper.allows(call.caller, call.right, namespace=call.namespace):
-                yield _end("forbidden", seen)
-                return
+        if time.monotonic() - told > streams.HEARTBEAT:
+            told = time.monotonic()
+            yield messages.comment("nothing new")
         await asyncio.sleep(_OUTAGE if view is None else _pause(looks))
         looks += 1
-
-
-@contextmanager
-def place(call: Call) -> Iterator[None]:
-    """Take one of the streams that a caller may have open; raises a problem (429) if there is none left."""
-    streams = call.backend.streams
-    if streams[call.caller.id] >= call.backend.max_streams:
-        detail = f"{call.caller.user} follows {call.backend.max_streams} runs already: end one of these streams first."
-        raise ProblemError(Problem(429, detail, headers={"Retry-After": "1"}))
-    streams[call.caller.id] += 1
-    try:
-        yield
-    finally:
-        streams[call.caller.id] -= 1
-        if not streams[call.caller.id]:
-            del streams[call.caller.id]
 
 
 @contextmanager
@@ -131,11 +103,6 @@ def unknown_alike(namespace: str, run_id: UUID) -> Iterator[None]:
 def unknown(namespace: str, run_id: UUID) -> NotFound:
     """Return the refusal to do anything with a run that the namespace does not have."""
     return NotFound(f"Run {run_id} does not exist in namespace {namespace}.")
-
-
-def _end(reason: str, seen: str | None) -> ServerSentEvent:
-    # With data, since browsers pass no event on that has none.
-    return ServerSentEvent(event="end", data={"reason": reason}, id=seen)
 
 
 def _pause(looks: int) -> float:

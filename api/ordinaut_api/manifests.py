@@ -1,5 +1,5 @@
 """
-Declaring objects through the API: what creating, replacing, patching and deleting tasks, pipelines and tools share.
+Declaring objects through the API: what creating, replacing, patching and deleting objects of any kind share.
 
 Such objects live in PostgreSQL only (origin API) and otherwise run exactly like those of resources. A name that a
 resource or a file of the watched directory has is left alone: its owner is named, and edits belong there. Everything
@@ -29,7 +29,12 @@ from ordinaut_api.preconditions import Preconditions
 from ordinaut_api.preconditions import check as check_preconditions
 from ordinaut_api.problems import Problem, ProblemError
 
-COLLECTIONS: Final[Mapping[Kind, str]] = {"Task": "tasks", "Pipeline": "pipelines", "Tool": "tools"}
+COLLECTIONS: Final[Mapping[Kind, str]] = {
+    "Task": "tasks",
+    "Pipeline": "pipelines",
+    "Tool": "tools",
+    "Hook": "hooks",
+}
 
 Admit = Callable[[Key, Owner | None], None]
 """Decides, by raising, whether an object may be declared over what has its name now."""

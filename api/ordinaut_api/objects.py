@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from ordinaut import shapes
 from ordinaut.declaration import standing
 from ordinaut.declaration.backfill import Plan
+from ordinaut.declaration.event_law import EventJudgement
 from ordinaut.declaration.law import Judgement
 from ordinaut.declaration.standing import Standing
 from ordinaut.engine.plan import is_builtin
@@ -20,7 +21,10 @@ from ordinaut.schedule import tzdata_version
 from ordinaut.states import (
     ENDED_RUN_PHASES,
     FINAL_STEP_PHASES,
+    WHY_EVENT_SKIPPED,
     BackfillPhase,
+    EventOutcome,
+    EventSkipReason,
     FireOutcome,
     Origin,
     RunPhase,
@@ -30,6 +34,7 @@ from ordinaut.states import (
 )
 from ordinaut.store.audit import AuditRow
 from ordinaut.store.backfill import Backfill as BackfillRow
+from ordinaut.store.event_fires import EventFire as EventFireRow
 from ordinaut.store.ledger import Account
 from ordinaut.store.runs import Run as RunRow
 from ordinaut.store.runs import Step as StepRow
@@ -111,6 +116,12 @@ def tool(row: DeclaredRow) -> shapes.Tool:
     return shapes.Tool(metadata=_declared_metadata(row), spec=row.spec, status=status)
 
 
+def hook(row: DeclaredRow) -> shapes.Hook:
+    """Return a hook."""
+    status = _declared_status(row, standing.hook_ready(invalid=row.invalid))
+    return shapes.Hook(metadata=_declared_metadata(row), spec=row.spec, status=status)
+
+
 def tool_names(spec: Mapping[str, Any]) -> set[str]:
     """Return the Tools that a stored pipeline needs."""
     return {step["uses"] for step in spec.get("steps", ()) if "uses" in step and not is_builtin(step["uses"])}
@@ -158,12 +169,32 @@ def fire(row: FireRow) -> shapes.Fire:
     )
 
 
+def event_fire(row: EventFireRow) -> shapes.EventFire:
+    """Return a line of the ledger of events."""
+    reason = None if row.reason is None else EventSkipReason(row.reason)
+    return shapes.EventFire(
+        event=shapes.FiredEvent(id=row.event_id, type=row.event_type),
+        trigger=row.trigger,
+        outcome=EventOutcome(row.outcome),
+        reason=reason,
+        message=row.message or (reason and WHY_EVENT_SKIPPED[reason]),
+        run=None if row.run_id is None else str(row.run_id),
+        decided_at=row.decided_at,
+    )
+
+
 VIOLATIONS: Final = 20
 """Violations of the law that one look at a ledger shows."""
 
 
-def verification(account: Account, judgement: Judgement | None) -> shapes.Verification:
-    """Return whether a ledger keeps the law; ``judgement`` is None where that can't be told."""
+def verification(
+    account: Account, judgement: Judgement | None, events: EventJudgement | None = None
+) -> shapes.Verification:
+    """
+    Return whether a ledger keeps the law; ``judgement`` is None where that can't be told.
+
+    ``events`` is whether that of events does, None where there are no triggers or that is told in another part.
+    """
     name, since = account.name, account.counted_from
     if judgement is None:
         unknown = (
@@ -188,11 +219,19 @@ def verification(account: Account, judgement: Judgement | None) -> shapes.Verifi
         fired=judgement.fired,
         skipped=judgement.skipped,
         pending=judgement.pending,
-        violated=len(judgement.breaches),
+        violated=len(judgement.breaches) + (len(events.breaches) if events else 0),
         violations=[
             shapes.Violation.model_validate({"invariant": one.invariant, "time": one.at, "detail": one.text})
             for one in judgement.breaches[:VIOLATIONS]
+        ]
+        + [
+            shapes.Violation(invariant=one.invariant, detail=one.text)
+            for one in (events.breaches[:VIOLATIONS] if events else ())
         ],
+        events=events
+        and shapes.EventVerification(
+            matched=events.matched, fired=events.fired, skipped=events.skipped, gathered=events.gathered
+        ),
     )
 
 
@@ -262,8 +301,8 @@ def audit_entry(row: AuditRow) -> shapes.AuditEntry:
 
 
 def listed_run(row: RunRow) -> shapes.Run:
-    """Return a run as part of a list: without its output, of which a page may hold hundreds of large ones."""
-    return run(replace(row, output=None))
+    """Return a run as part of a list: without output and events, of which a page may hold hundreds of large ones."""
+    return run(replace(row, output=None, event=None))
 
 
 def run(row: RunRow, *, steps: Sequence[shapes.StepView] | None = None) -> shapes.Run:
@@ -283,6 +322,9 @@ def run(row: RunRow, *, steps: Sequence[shapes.StepView] | None = None) -> shape
             params=row.params,
             revision=row.revision,
             retry_of=None if row.retry_of is None else str(row.retry_of),
+            event=row.event[-1] if isinstance(row.event, list) else row.event,
+            events=row.event if isinstance(row.event, list) else None,
+            hops=row.hops or None,
         ),
         status=shapes.RunStatus(
             phase=RunPhase(row.phase),

@@ -178,6 +178,7 @@ _REMEDIES: Final = {
     "int_parsing": "write a whole number",
     "bool_parsing": "write true or false",
     "string_too_long": "write {max_length} characters at most",
+    "too_long": "give {max_length} at most",
     "string_too_short": "write {min_length} characters or more",
     "literal_error": "write one of {expected}",
     "enum": "write one of {expected}",

@@ -21,6 +21,7 @@ from ordinaut.errors import Invalid
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.store import ready
+from ordinaut_api import streams
 from ordinaut_api.app import create_app
 from ordinaut_api.settings import ApiSettings
 
@@ -57,6 +58,7 @@ async def run(configured: ApiSettings) -> None:
     server = _Server(
         uvicorn.Config(
             app,
+            http=streams.Unread,
             host=configured.api_host,
             port=configured.api_port,
             log_config=None,

@@ -7,6 +7,7 @@ on the loopback interface only, and a host that others could reach is refused.
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
@@ -39,8 +40,15 @@ class ApiSettings(AccessSettings):
     api_max_tools: int = Field(
         default=1000, ge=0, description="Tools made through the API in a namespace at most, as for tasks."
     )
+    api_max_hooks: int = Field(
+        default=100, ge=0, description="Hooks made through the API in a namespace at most, as for tasks."
+    )
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="Folder of the Secrets that hooks name, as NAMESPACE/NAME/KEY; unset: the API server is asked.",
+    )
     api_max_streams: int = Field(
-        default=20, ge=1, le=10_000, description="Runs that one caller follows live at a time, in this process."
+        default=20, ge=1, le=10_000, description="Streams that one caller has open at a time, in this process."
     )
 
     kubernetes_audience: str = Field(

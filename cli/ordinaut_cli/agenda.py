@@ -18,7 +18,7 @@ from ordinaut.resources.moment import format_instant
 from ordinaut.schedule import Schedule, iter_fires
 from ordinaut.schedule.seconds import instant_of, utc
 from ordinaut_cli import times
-from ordinaut_cli.foresight import Planned
+from ordinaut_cli.foresight import Planned, without_schedules
 from ordinaut_cli.timeline import Collision, Track
 
 MOST: Final = 7 * 24 * 60
@@ -60,7 +60,7 @@ class Agenda:
         if task.spec.get("suspend"):
             return (), False, "spec.suspend is true"
         if not task.schedules:
-            return (), False, "it has no schedules: it runs when somebody asks for it"
+            return (), False, without_schedules(task.spec)
         return self._computed(stored_schedules(task.schedules, anchor=task.anchor), None)
 
     def _of_stored(self, task: Object) -> tuple[Sequence[int], bool, str]:

@@ -16,17 +16,19 @@ from ordinaut_cli import invocation, render
 from ordinaut_cli.commands import (
     access,
     apply,
+    audit,
     backfill,
     calendar,
     config,
     delete,
     describe,
-    events,
+    event_reading,
     get,
     login,
     logs,
     migrate,
     overlays,
+    publish,
     replay,
     report,
     run,
@@ -102,9 +104,8 @@ for command in (
     workers.workers,
     status.status,
     report.report,
-    events.publish,
-    events.events,
-    events.audit,
+    publish.publish,
+    audit.audit,
     access.whoami,
     access.quota,
     login.login,
@@ -114,6 +115,8 @@ for command in (
     version.version,
 ):
     app.command()(command)
+event_reading.group.command()(publish.publish)
+app.add_typer(event_reading.group, name="events")
 app.add_typer(config.group, name="config", help="Show and change the contexts that `ordinaut login` made.")
 
 

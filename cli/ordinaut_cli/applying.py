@@ -15,7 +15,7 @@ from ordinaut_cli import asking, files, verdicts
 from ordinaut_cli.errors import WRONG_INPUT, CommandError
 from ordinaut_cli.target import Target
 
-COLLECTIONS: Final = {"Tool": "tools", "Pipeline": "pipelines", "Task": "tasks"}
+COLLECTIONS: Final = {"Tool": "tools", "Pipeline": "pipelines", "Task": "tasks", "Hook": "hooks"}
 """In the order of applying: what others refer to first."""
 
 
@@ -49,7 +49,7 @@ def named(names: Sequence[str], *, namespace: str) -> list[tuple[str, str, str]]
         metadata = document.data.get("metadata") if isinstance(document.data, dict) else None
         if not isinstance(metadata, dict) or not metadata.get("name") or document.data.get("kind") not in COLLECTIONS:
             place = f"{document.source}:{document.line}"
-            raise CommandError(f"{place}: neither a Task, a Pipeline nor a Tool with a name", exit_code=WRONG_INPUT)
+            raise CommandError(f"{place}: no Task, Pipeline, Tool or Hook with a name", exit_code=WRONG_INPUT)
     found = [data for _, data in _ordered(documents, namespace=namespace)]
     return [
         (COLLECTIONS[data["kind"]], str(data["metadata"]["namespace"]), str(data["metadata"]["name"]))

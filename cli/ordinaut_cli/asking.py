@@ -20,7 +20,7 @@ from ordinaut_cli.errors import FAILED, WRONG_INPUT, CommandError
 from ordinaut_cli.target import Target
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
     from ordinaut.client import Client, ClientError
 
@@ -82,7 +82,7 @@ async def connected(target: Target, *, blocking: bool = False) -> AsyncIterator[
             raise failure(error, target) from None
 
 
-def _way_to(target: Target, *, blocking: bool) -> tuple[Target, str, "httpx.AsyncBaseTransport | None"]:
+def _way_to(target: Target, *, blocking: bool) -> tuple[Target, str, "httpx2.AsyncBaseTransport | None"]:
     """
     Return the target in full, the URL of the API for the client, and what sends requests there.
 
@@ -92,14 +92,14 @@ def _way_to(target: Target, *, blocking: bool) -> tuple[Target, str, "httpx.Asyn
 
     if not address.is_address(target.api):
         return target, target.api, BlockingTransport(target.api) if blocking else None
-    import httpx  # noqa: PLC0415 - as above
+    import httpx2  # noqa: PLC0415 - as above
 
     from ordinaut_cli.cluster import forward  # noqa: PLC0415 - as above
     from ordinaut_cli.cluster.kubectl import Access  # noqa: PLC0415 - as above
 
     access = Access(target.kube_context)
     where = address.resolved(target.api, access)
-    inner = BlockingTransport(f"http://{forward.LOOPBACK}") if blocking else httpx.AsyncHTTPTransport(trust_env=False)
+    inner = BlockingTransport(f"http://{forward.LOOPBACK}") if blocking else httpx2.AsyncHTTPTransport(trust_env=False)
     way = forward.ForwardedTransport(forward.Forward(where, access), inner)
     # A name for messages: what sends the requests knows the address.
     return replace(target, api=str(where)), f"http://{where.service}.{where.namespace}", way

@@ -68,6 +68,13 @@ class Planned:
         return upcoming(self.spec, anchor=self.anchor, after=after, limit=count)
 
 
+def without_schedules(spec: Mapping[str, Any]) -> str:
+    """Say when a task runs that has no schedules."""
+    topics = dict.fromkeys(str(trigger["topic"]) for trigger in spec.get("triggers", ()))
+    on_events = f"on events ({', '.join(topics)}), and " if topics else ""
+    return f"it has no schedules: it runs {on_events}when somebody asks for it"
+
+
 def in_files(names: Sequence[str], *, namespace: str, anchor: datetime) -> list[Planned]:
     """Return the tasks in files."""
     from ordinaut.declaration import examine  # noqa: PLC0415 - slow to load, and flags do without

@@ -25,6 +25,8 @@ STYLES: Final = {
     "Active": "cyan",
     "Running": "cyan",
     "Scheduled": "cyan",
+    "Listening": "cyan",
+    "Gathered": "cyan",
     "Pending": "dim",
     "Idle": "dim",
     "Skipped": "dim",

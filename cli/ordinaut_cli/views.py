@@ -73,6 +73,23 @@ def tools(items: Iterable[Object], *, now: datetime) -> Table:  # noqa: ARG001 -
     )  # fmt: skip
 
 
+def hooks(items: Iterable[Object], *, now: datetime) -> Table:  # noqa: ARG001 - all tables are made alike
+    """Return the table of hooks."""
+    return render.table(
+        "NAME", "TOPIC", "STYLE", "READY", "ORIGIN",
+        rows=[
+            (
+                hook["metadata"]["name"],
+                hook["spec"].get("topic", "-"),
+                hook["spec"].get("signature", {}).get("style", "-"),
+                ready(hook),
+                hook["metadata"].get("origin", "-"),
+            )
+            for hook in items
+        ],
+    )  # fmt: skip
+
+
 def runs(items: Iterable[Object], *, now: datetime) -> Table:
     """Return the table of runs."""
     return render.table(
@@ -109,6 +126,24 @@ def fires(items: Iterable[Object], *, now: datetime) -> Table:
     )  # fmt: skip
 
 
+def event_fires(items: Iterable[Object], *, now: datetime) -> Table:
+    """Return the table of a ledger of events."""
+    return render.table(
+        "EVENT", "TYPE", "DECIDED", "OUTCOME", "REASON", "RUN",
+        rows=[
+            (
+                fire["event"]["id"],
+                fire["event"]["type"],
+                times.distance(fire["decidedAt"], now=now),
+                render.phase(fire["outcome"]),
+                fire.get("reason", "-"),
+                fire.get("run", "-"),
+            )
+            for fire in items
+        ],
+    )  # fmt: skip
+
+
 def preview(items: Iterable["Reading"], *, zone: str, now: datetime) -> Table:
     """Return the table of nominal times to come, as the clocks of ``zone`` show them."""
     return render.table(
@@ -128,10 +163,15 @@ def preview(items: Iterable["Reading"], *, zone: str, now: datetime) -> Table:
 
 def verification(items: Iterable[Object], *, totals: Mapping[str, int] | None) -> Table:
     """Return the table of ledgers and whether they keep the law, with a line for all of them if there are totals."""
-    rows = [(item["task"], *_counts(item), item["after"], _law(item)) for item in items]
+    rows = [(item["task"], *_counts(item), item["after"], _events(item), _law(item)) for item in items]
     if totals is not None:
-        rows.append(("(all)", *_counts(totals), "", _law(totals)))
-    return render.table("TASK", "NOMINAL", "FIRED", "SKIPPED", "PENDING", "SINCE", "LAW", rows=rows)
+        rows.append(("(all)", *_counts(totals), "", "", _law(totals)))
+    return render.table("TASK", "NOMINAL", "FIRED", "SKIPPED", "PENDING", "SINCE", "EVENTS", "LAW", rows=rows)
+
+
+def _events(item: Object) -> str:
+    """Return how many of the newest events matched, if the task has triggers."""
+    return str(item["events"]["matched"]) if "events" in item else "-"
 
 
 def _counts(item: Object) -> tuple[str, ...]:
@@ -206,6 +246,16 @@ def events(items: Iterable[Object], *, now: datetime) -> Table:
             for event in items
         ],
     )  # fmt: skip
+
+
+def event_line(event: Object) -> Text:
+    """Return an event as one line."""
+    return Text.assemble(
+        (render.visible(event["time"]), "dim"),
+        f"  {render.visible(event['type'])}",
+        (f"  {render.visible(event.get('subject', '-'))}", "bold"),
+        f"  {render.visible(_short(event.get('data')))}",
+    )
 
 
 def audit(items: Iterable[Object], *, now: datetime) -> Table:
@@ -288,6 +338,7 @@ TABLES: Final[Mapping[str, Callable[..., Table]]] = {
     "tasks": tasks,
     "pipelines": pipelines,
     "tools": tools,
+    "hooks": hooks,
     "runs": runs,
 }
 """The table of each collection."""

@@ -7,8 +7,11 @@ Everything but that is safe on every replica at once.
 """
 
 import asyncio
+import os
+import socket
 import sys
-from collections.abc import Coroutine
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -19,7 +22,7 @@ from ordinaut import process
 from ordinaut.access.accessfile import AccessFile
 from ordinaut.access.caller import Authority
 from ordinaut.errors import Invalid
-from ordinaut.events import stream
+from ordinaut.events.connection import connect
 from ordinaut.probes import Readiness
 from ordinaut.store.pool import Pool, open_pool
 from ordinaut.store.ready import wait_until_migrated
@@ -27,8 +30,12 @@ from ordinaut_operator import janitor, partitions
 from ordinaut_operator.admission import Admission
 from ordinaut_operator.backfilling import Backfilling
 from ordinaut_operator.clock import Clock
+from ordinaut_operator.events.dispatch import Dispatcher
+from ordinaut_operator.events.gather import Closer
+from ordinaut_operator.events.inbox import Inbox
+from ordinaut_operator.events.relay import Relay
+from ordinaut_operator.fire import Tell
 from ordinaut_operator.invariants import Checker
-from ordinaut_operator.relay import relay
 from ordinaut_operator.rights import Rights
 from ordinaut_operator.settings import OperatorSettings
 from ordinaut_operator.supervision import keep_going
@@ -36,6 +43,7 @@ from ordinaut_operator.supervision import keep_going
 POOL_SIZE = 8
 """Connections: the sync, the clock, the relay and the status writer work side by side."""
 
+DISPATCH_EVERY = timedelta(milliseconds=200)
 RELAY_EVERY = timedelta(milliseconds=200)
 REAP_EVERY = timedelta(seconds=1)
 BACKFILL_EVERY = timedelta(seconds=1)
@@ -77,7 +85,7 @@ def _stream(configured: OperatorSettings) -> AbstractAsyncContextManager[Redis |
     """Return the client of the stream, None where there is no stream."""
     if configured.events == "off":
         return nullcontext()
-    return stream.connect(configured.redis_url.get_secret_value(), ca_file=configured.redis_ca_file)
+    return connect(configured.redis_url.get_secret_value(), ca_file=configured.redis_ca_file)
 
 
 def _access_file(configured: OperatorSettings) -> AccessFile | None:
@@ -107,23 +115,33 @@ async def _work(
             from ordinaut_operator.kubernetes import recording  # noqa: PLC0415 - as in _source
 
             recorder = await stack.enter_async_context(recording(configured, pool))
+        told = None if recorder is None else recorder.hear
         clock = Clock(
-            pool,
-            url=configured.database_url.get_secret_value(),
-            readiness=readiness,
-            rights=rights,
-            tell=None if recorder is None else recorder.hear,
+            pool, url=configured.database_url.get_secret_value(), readiness=readiness, rights=rights, tell=told
         )
-        _keep_house(clock, configured, pool, redis)
+        _keep_house(clock, configured, pool)
         admission = Admission(pool)
         clock.every(ADMIT_EVERY, admission.sweep, name="keys")
         clock.every(MEND_KEYS_EVERY, admission.mend, name="slots")
         clock.hear("ordinaut_keys", admission.wake)
         clock.every(BACKFILL_EVERY, Backfilling(pool, rights=rights).advance, name="backfill")
+        closer = Closer(pool, rights=rights, max_hops=configured.max_hops, told=told)
+        events = _follow_events(clock, configured, pool, redis, rights=rights, told=told, closer=closer)
+        if redis is not None and configured.inbox == "on":
+            # A name of its own for each process, since another reader of the same name would get its entries.
+            reader = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+            events["inbox"] = Inbox(pool, redis, reader=reader, readiness=readiness).run
+
+        def answered() -> None:
+            clock.hurry()
+            closer.wake()
+
         async with asyncio.TaskGroup() as group:
             group.create_task(clock.run())
             group.create_task(keep_going("keys", admission.follow))
-            group.create_task(rights.run(answered=clock.hurry))
+            for name, follow in events.items():
+                group.create_task(keep_going(name, follow))
+            group.create_task(rights.run(answered=answered))
             if recorder is not None:
                 group.create_task(recorder.run())
             if file is not None:
@@ -132,14 +150,34 @@ async def _work(
                 group.create_task(part)
 
 
-def _keep_house(clock: Clock, configured: OperatorSettings, pool: Pool, redis: Redis | None) -> None:
-    """Have the clock do what must be done from time to time."""
-    clock.every(
-        RELAY_EVERY,
-        lambda: relay(pool, redis, max_length=configured.stream_max_length, when=clock.at_rest),
-        name="relay",
-        need="database" if redis is None else "redis",
+def _follow_events(
+    clock: Clock,
+    configured: OperatorSettings,
+    pool: Pool,
+    redis: Redis | None,
+    *,
+    rights: Rights,
+    told: Tell | None,
+    closer: Closer,
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Have the clock look after events from time to time, and return the loops that do so at once, by their names."""
+    relay = Relay(pool, redis, max_length=configured.stream_max_length, when=clock.at_rest)
+    dispatcher = Dispatcher(
+        pool, rights=rights, max_hops=configured.max_hops, told=told, moved=relay.wake, gathered=closer.wake
     )
+
+    async def dispatch() -> None:
+        await clock.at_rest()
+        await dispatcher.sweep()
+
+    clock.every(DISPATCH_EVERY, dispatch, name="dispatch")
+    clock.every(RELAY_EVERY, relay.sweep, name="relay", need="database" if redis is None else "redis")
+    clock.hear("ordinaut_events", dispatcher.wake)
+    return {"dispatch": dispatcher.follow, "relay": relay.follow, "gather": closer.follow}
+
+
+def _keep_house(clock: Clock, configured: OperatorSettings, pool: Pool) -> None:
+    """Have the clock do what must be done from time to time."""
     reaper = janitor.Reaper(
         pool, max_deliveries=configured.max_deliveries, recovery=timedelta(seconds=configured.recovery_seconds)
     )
@@ -155,8 +193,10 @@ def _keep_house(clock: Clock, configured: OperatorSettings, pool: Pool, redis: R
     )
     clock.every(FORGET_EVERY, lambda: janitor.forget_answers(pool), name="answers")
     clock.every(FORGET_EVERY, lambda: janitor.forget_workers(pool), name="workers")
+    clock.every(FORGET_EVERY, lambda: janitor.forget_deliveries(pool), name="deliveries")
     clock.every(FORGET_EVERY, lambda: janitor.forget_audit(pool, days=configured.audit_days), name="audit")
     clock.every(FORGET_EVERY, lambda: janitor.forget_backfills(pool, days=configured.history_days), name="backfills")
+    clock.every(FORGET_EVERY, lambda: janitor.forget_event_fires(pool, days=configured.history_days), name="fires")
     clock.every(TZDATA_EVERY, lambda: janitor.recompute_times(pool), name="tzdata")
 
 

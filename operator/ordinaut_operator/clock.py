@@ -18,6 +18,7 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from ordinaut import metrics
+from ordinaut.events.connection import explained
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.store import clock
@@ -196,7 +197,8 @@ class Clock:
 
     def _failed(self, name: str, *, need: str, error: Exception) -> None:
         metrics.JOB_FAILURES.labels(loop=name).inc()
-        why = str(error).strip() or type(error).__name__
+        said = explained(error) if isinstance(error, redis.RedisError) else str(error).strip()
+        why = said or type(error).__name__
         if need not in self._readiness.reasons:
             log.warning("control loop waits", job=name, need=need, reason=why)
         self._readiness.missing(need, why=why)

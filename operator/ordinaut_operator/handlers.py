@@ -1,5 +1,5 @@
 """
-What kopf calls: one thin handler for the events of Tasks, Pipelines and Tools, and kopf's settings.
+What kopf calls: one thin handler for the events of all our kinds, and kopf's settings.
 
 kopf watches and reconnects; everything else it can do is switched off, because it would write to users' objects
 (progress and diff annotations, finalizers) or lose things (errors of event handlers are logged and dropped). The

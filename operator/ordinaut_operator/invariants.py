@@ -11,6 +11,7 @@ to write upon.
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -32,6 +33,12 @@ SWEPT = 5_000
 TASKS = 1_000
 TIMES = 5
 """Tasks looked at each time, and how many of their latest times."""
+
+EVENTS = 20
+"""Of tasks with triggers: their latest events that are looked at, of as many tasks."""
+
+EVENTS_READ = 200
+"""Runs of events that are looked at each time: what made one is read, and may be a megabyte."""
 
 QUEUED = 5_000
 """Runs in the queue, in the delay, waiting for turns and keys, and under leases that are looked at each time."""
@@ -88,14 +95,23 @@ class Checker:
         self._pool = pool
         self._found: dict[Invariant, Suspicion[Hashable]] = {invariant: Suspicion() for invariant in Invariant}
         self._swept = _START
-        self._tasks = 0
+        self._reached: dict[Invariant, int] = {}
         self._ledgers = 0
 
     async def check(self) -> int:
         """Make one round; returns how many violations it has counted."""
         looks: dict[Invariant, Callable[[Connection], Awaitable[Look]]] = {
             Invariant.LOST_RUN: self._lost_runs,
-            Invariant.FIRE_WITHOUT_RUN: self._fires_without_run,
+            Invariant.FIRE_WITHOUT_RUN: self._in_turn(
+                Invariant.FIRE_WITHOUT_RUN, partial(invariants.fires_without_run, tasks=TASKS, times=TIMES)
+            ),
+            Invariant.EVENT_WITHOUT_RUN: self._in_turn(
+                Invariant.EVENT_WITHOUT_RUN, partial(invariants.events_without_run, tasks=TASKS, lines=EVENTS)
+            ),
+            Invariant.LOST_EVENT: self._in_turn(
+                Invariant.LOST_EVENT, partial(invariants.events_not_gathered, tasks=TASKS, lines=EVENTS)
+            ),
+            Invariant.RUN_WITHOUT_EVENT: partial(invariants.runs_without_event, newest=NEWEST, read=EVENTS_READ),
             Invariant.ENDED_RUN_KEPT: lambda connection: invariants.ended_runs_kept(connection, looked_at=QUEUED),
             Invariant.DOUBLED_RUN: invariants.doubled_runs,
             Invariant.OVERLAPPING_RUNS: invariants.overlapping_runs,
@@ -107,7 +123,8 @@ class Checker:
         async with self._pool.connection() as connection:
             for invariant, look in looks.items():
                 found = (await look(connection)).runs
-                counted += self._count({invariant: {run_id: f"run {run_id}" for run_id in found}})
+                what = "event" if invariant is Invariant.LOST_EVENT else "run"
+                counted += self._count({invariant: {key: f"{what} {key}" for key in found}})
             reached = await ledger.clocks_after(connection, self._ledgers, limit=LEDGERS)
             accounts = await ledger.accounts(connection, reached, lines=LINES + 1)
         broken = await _broken(accounts)
@@ -122,11 +139,18 @@ class Checker:
         self._swept = look.reached if isinstance(look.reached, UUID) else _START
         return look
 
-    async def _fires_without_run(self, connection: Connection) -> Look:
-        look = await invariants.fires_without_run(connection, after=self._tasks, tasks=TASKS, times=TIMES)
-        # What is found for the first time is looked at once more, before the look goes on.
-        if all(map(self._found[Invariant.FIRE_WITHOUT_RUN].knows, look.runs)):
-            self._tasks = look.reached if isinstance(look.reached, int) else 0
+    def _in_turn(
+        self, invariant: Invariant, look_behind: Callable[..., Awaitable[Look]]
+    ) -> Callable[[Connection], Awaitable[Look]]:
+        """Return a look at the next tasks, each time at those behind the last."""
+
+        async def look(connection: Connection) -> Look:
+            found = await look_behind(connection, after=self._reached.get(invariant, 0))
+            # What is found for the first time is looked at once more, before the look goes on.
+            if all(map(self._found[invariant].knows, found.runs)):
+                self._reached[invariant] = found.reached if isinstance(found.reached, int) else 0
+            return found
+
         return look
 
     def _know(self, findings: Findings) -> bool:

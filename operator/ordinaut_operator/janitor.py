@@ -23,7 +23,9 @@ from ordinaut.store import (
     audit,
     backfill,
     clock,
+    event_fires,
     events,
+    hooks,
     idempotency,
     keys,
     migrate,
@@ -160,11 +162,12 @@ async def give_turns(pool: Pool) -> int:
 
 
 async def measure(pool: Pool) -> None:
-    """Set the metrics of queue, outbox and clock; asked every few seconds."""
+    """Set the metrics of queue, events and clock; asked every few seconds."""
     async with pool.connection() as connection:
         queue = await work.figures(connection)
         slots = await keys.figures(connection)
         outbox = await events.figures(connection)
+        backlog = await survey.event_backlog(connection)
         time = await survey.clock(connection)
         staff = await workers.figures(connection)
     metrics.QUEUE_DEPTH.set(queue.claimable)
@@ -178,6 +181,9 @@ async def measure(pool: Pool) -> None:
     metrics.QUEUES_UNSERVED.set(staff.unserved)
     metrics.OUTBOX_ROWS.set(outbox.rows)
     metrics.OUTBOX_AGE.set(outbox.oldest_age)
+    for reader, behind in backlog.items():
+        metrics.EVENT_BACKLOG_ROWS.labels(reader).set(behind.rows)
+        metrics.EVENT_BACKLOG_AGE.labels(reader).set(behind.age)
     metrics.SCHEDULE_OVERDUE.set(time.overdue)
     metrics.NEXT_FIRE.set(math.nan if time.next_fire is None else time.next_fire)
 
@@ -229,6 +235,28 @@ async def forget_audit(pool: Pool, *, days: int) -> int:
     while True:
         async with pool.connection() as connection:
             some = await audit.forget(connection, days=days)
+        if not some:
+            return forgotten
+        forgotten += some
+
+
+async def forget_event_fires(pool: Pool, *, days: int) -> int:
+    """Forget the lines of the ledger of events that are older than the retained days of history; returns how many."""
+    forgotten = 0
+    while True:
+        async with pool.connection() as connection:
+            some = await event_fires.forget(connection, days=days)
+        if not some:
+            return forgotten
+        forgotten += some
+
+
+async def forget_deliveries(pool: Pool) -> int:
+    """Forget deliveries of webhooks that nobody repeats any more; returns how many."""
+    forgotten = 0
+    while True:
+        async with pool.connection() as connection:
+            some = await hooks.forget(connection)
         if not some:
             return forgotten
         forgotten += some

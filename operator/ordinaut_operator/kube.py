@@ -25,8 +25,13 @@ from ordinaut.probes import Readiness
 from ordinaut.resources.manifest import API_VERSION
 from ordinaut.store.declared import Key, Kind
 
-PLURALS: Final[Mapping[Kind, str]] = {"Tool": "tools", "Pipeline": "pipelines", "Task": "tasks"}
-"""In the order of :data:`ordinaut.store.declared.KINDS`: what others refer to first."""
+PLURALS: Final[Mapping[Kind, str]] = {
+    "Tool": "tools",
+    "Pipeline": "pipelines",
+    "Task": "tasks",
+    "Hook": "hooks",
+}
+"""In the order of :data:`ordinaut.store.declared.KINDS`."""
 
 Login = Callable[[], kopf.ConnectionInfo]
 """Finds out where the API server is and who we are there; called again when the server no longer knows us."""

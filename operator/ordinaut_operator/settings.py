@@ -14,7 +14,7 @@ class OperatorSettings(AccessSettings):
     """What an operator can be told; see also the settings that all processes share."""
 
     source: Literal["kubernetes", "directory"] = Field(
-        default="kubernetes", description="Where Tasks, Pipelines and Tools come from."
+        default="kubernetes", description="Where Tasks, Pipelines, Tools and Hooks come from."
     )
     directory: Path | None = Field(default=None, description="The watched directory, with source=directory.")
     watch_namespaces: Annotated[Json[list[str]], NoDecode] = Field(
@@ -48,8 +48,17 @@ class OperatorSettings(AccessSettings):
     history_days: int = Field(default=30, ge=1, description="Days that runs and steps are kept.")
     audit_days: int = Field(default=365, ge=1, description="Days that the audit trail is kept.")
     event_days: int = Field(default=3, ge=1, description="Days that relayed events are kept.")
+    max_hops: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description="Runs that events may make one behind the other: a task triggered by what another one's run does.",
+    )
     events: Literal["on", "off"] = Field(
         default="on", description="Whether there is a Redis or Valkey to tell events to; PostgreSQL keeps them anyway."
+    )
+    inbox: Literal["on", "off"] = Field(
+        default="on", description="Whether events that others write to the Redis stream ordinaut:inbox are published."
     )
     redis_ca_file: FilePath | None = Field(
         default=None, description="Certificates (PEM) of those who vouch for the server of a rediss:// address."
@@ -63,7 +72,7 @@ class OperatorSettings(AccessSettings):
     @model_validator(mode="after")
     def _authority_for_encrypted(self) -> Self:
         scheme = self.redis_url.get_secret_value().partition(":")[0]
-        if self.events == "on" and self.redis_ca_file is not None and scheme != "rediss":
+        if self.events == "on" and self.redis_ca_file is not None and not scheme.startswith("rediss"):
             raise ValueError(
                 "ORDINAUT_REDIS_CA_FILE needs an ORDINAUT_REDIS_URL that begins with rediss://: by this one, nothing is"
                 " encrypted"

@@ -56,10 +56,8 @@ def decide(task: DueTask, *, authorized: bool = True) -> Verdict:
             reason = SkipReason.UNAUTHORIZED
         if reason is None and task.revision is None:
             reason = SkipReason.NOT_READY
-        if reason is None and terms.policy == "Forbid" and busy:
-            reason = SkipReason.STILL_RUNNING
-        if reason is None and terms.policy == "Queue" and waiting >= MAX_WAITING:
-            reason = SkipReason.QUEUE_FULL
+        if reason is None:
+            reason = crowded(terms.policy, busy=busy, waiting=waiting)
         if reason is not None:
             fires.append(Fire(task.task_id, outcome.scheduled_at, reason=reason))
             continue
@@ -70,6 +68,19 @@ def decide(task: DueTask, *, authorized: bool = True) -> Verdict:
         busy = True
     advance = _advance(task, decision, authorized=authorized)
     return Verdict(task, fires, made, advance, replaces=bool(made) and terms.policy == "Replace")
+
+
+def crowded(policy: str, *, busy: bool, waiting: int) -> SkipReason | None:
+    """
+    Return why the other runs of a task leave no room for a new one.
+
+    ``busy``: a run is under way or waits; ``waiting`` are those that wait for their turn.
+    """
+    if policy == "Forbid" and busy:
+        return SkipReason.STILL_RUNNING
+    if policy == "Queue" and waiting >= MAX_WAITING:
+        return SkipReason.QUEUE_FULL
+    return None
 
 
 @remembered(entries=512)

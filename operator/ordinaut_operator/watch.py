@@ -1,5 +1,5 @@
 """
-Runs kopf, which watches Tasks, Pipelines and Tools, in a thread of its own.
+Runs kopf, which watches Tasks, Pipelines, Tools and Hooks, in a thread of its own.
 
 kopf cancels every task of its event loop when it stops, and it stops by errors of its own as well; so it gets a loop
 for itself, and :meth:`Watch.run` is one life of it, begun again by its caller. kopf's requests are traced to learn

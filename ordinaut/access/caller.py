@@ -21,7 +21,7 @@ class Authority(StrEnum):
     TOKENS = "tokens"
     """The access file, by the hash of a static token."""
     LOCAL = "local"
-    """Nobody: the api listens on the loopback interface and whoever reaches it may do everything."""
+    """Nobody else: on the loopback interface whoever reaches the api may do everything, and Ordinaut itself acts."""
 
 
 @dataclass(frozen=True, slots=True)

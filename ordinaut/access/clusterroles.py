@@ -2,8 +2,9 @@
 Makes the ClusterRoles from the roles, so that Kubernetes and the access file grant the same.
 
 ``make rbac`` runs ``python -m ordinaut.access.clusterroles --write rbac``; a test fails when the files differ from what
-`render` gives. A ClusterRole serves the API (whose guards ask for these rights) and kubectl alike: tasks, pipelines and
-tools are real resources under the same names. ``status`` is the operator's alone and in none of them.
+`render` gives. A ClusterRole serves the API (whose guards ask for these rights) and kubectl alike: tasks,
+pipelines, tools and hooks are real resources under the same names. ``status`` is the operator's alone and in none of
+them.
 """
 
 import argparse

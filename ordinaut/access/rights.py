@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-DECLARED: Final = ("tasks", "pipelines", "tools")
+DECLARED: Final = ("tasks", "pipelines", "tools", "hooks")
 """What manifests declare."""
 
 TASK_VERBS: Final = ("pause", "resume", "run", "snooze")
@@ -39,7 +39,7 @@ class Role(StrEnum):
     """The roles, from the one that sees to the one that may do everything."""
 
     VIEWER = "viewer"
-    """Sees tasks, pipelines, tools, runs, events and workers."""
+    """Sees tasks, pipelines, tools, hooks, runs, events and workers."""
     EDITOR = "editor"
     """Also declares, runs, pauses, cancels, retries, unparks and publishes."""
     APPROVER = "approver"

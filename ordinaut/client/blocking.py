@@ -6,22 +6,22 @@ The usual transport of an async client loads anyio, which takes as long as every
 
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 
 from ordinaut.client.connection import needs_certificates
 
 
-class BlockingTransport(httpx.AsyncBaseTransport):
+class BlockingTransport(httpx2.AsyncBaseTransport):
     """Sends one request at a time, and lets everything else in the program wait for the answer."""
 
     def __init__(self, url: str) -> None:
-        self._transport = httpx.HTTPTransport(verify=needs_certificates(url))
+        self._transport = httpx2.HTTPTransport(verify=needs_certificates(url))
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Return the answer to a request; its content is read when it is asked for."""
         answer = self._transport.handle_request(request)
-        assert isinstance(answer.stream, httpx.SyncByteStream)  # noqa: S101 - the transport makes no other
-        return httpx.Response(
+        assert isinstance(answer.stream, httpx2.SyncByteStream)  # noqa: S101 - the transport makes no other
+        return httpx2.Response(
             answer.status_code, headers=answer.headers, stream=_Content(answer.stream), extensions=answer.extensions
         )
 
@@ -30,8 +30,8 @@ class BlockingTransport(httpx.AsyncBaseTransport):
         self._transport.close()
 
 
-class _Content(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.SyncByteStream) -> None:
+class _Content(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.SyncByteStream) -> None:
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

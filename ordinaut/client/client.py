@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import httpx
+import httpx2
 
 import ordinaut
 from ordinaut.client.backfills import Backfills
@@ -52,7 +52,7 @@ class Client:
         timeout: float = 15.0,
         retries: Retries = Retries(),  # noqa: B008 - frozen
         read: Reader = as_shapes,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         named = None if token is None or isinstance(token, str) else token
         if named and (token_file is not None or token_command is not None):
@@ -80,6 +80,9 @@ class Client:
         )
         self.tools: Declared[shapes.Tool] = Declared(
             connection, namespace=namespace, read=read, collection="tools", shape="Tool"
+        )
+        self.hooks: Declared[shapes.Hook] = Declared(
+            connection, namespace=namespace, read=read, collection="hooks", shape="Hook"
         )
         self.runs = Runs(connection, namespace=namespace, read=read)
         self.backfills = Backfills(connection, namespace=namespace, read=read)

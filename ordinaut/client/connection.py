@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
 from ordinaut.client.errors import (
     ClientError,
@@ -39,7 +39,7 @@ _STREAM: Final = "text/event-stream"
 _SILENCE: Final = 60.0
 """Seconds without a sign of life after which a stream is opened anew; the API sends one at least every 15 s."""
 
-_NOTHING_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NOTHING_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Connection:
         timeout: float,
         retries: Retries,
         user_agent: str,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.url = checked_url(url)
@@ -82,7 +82,7 @@ class Connection:
         self._timeout = timeout
         self._retries = retries
         self._draw = draw
-        self._http = httpx.AsyncClient(
+        self._http = httpx2.AsyncClient(
             base_url=self.url,
             timeout=timeout,
             transport=transport,
@@ -145,17 +145,17 @@ class Connection:
         limit = self._timeout + call.patience
         problem: Unreachable | None = None
         try:
-            # httpx limits each wait for the network; this limits them all.
+            # httpx2 limits each wait for the network; this limits them all.
             async with asyncio.timeout(limit):
                 response = await self._http.send(request)
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx2.TransportError, TimeoutError) as error:
             problem, outcome = self._unreachable(error, limit=limit)
-        # Outside of the except clause: httpx's error holds the request, and so the token.
+        # Outside of the except clause: httpx2's error holds the request, and so the token.
         if problem:
             raise _Failed(problem, outcome)
         return self._answer(response)
 
-    def _request(self, call: Call, token: str | None) -> httpx.Request:
+    def _request(self, call: Call, token: str | None) -> httpx2.Request:
         headers = dict(call.headers)
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -166,18 +166,18 @@ class Connection:
         return self._http.build_request(
             call.method,
             call.path,
-            params={name: as_text(value) for name, value in call.query.items() if value is not None},
+            params={name: _as_texts(value) for name, value in call.query.items() if value is not None},
             content=content,
             headers=headers,
             timeout=self._timeout + call.patience,
         )
 
-    def _answer(self, response: httpx.Response) -> Json:
+    def _answer(self, response: httpx2.Response) -> Json:
         if response.is_success:
             return self._read(response)
         raise _Failed(self._refusal(response), outcome_of(response.status_code))
 
-    def _read(self, response: httpx.Response) -> Json:
+    def _read(self, response: httpx2.Response) -> Json:
         try:
             body = response.json() if response.content else {}
         except ValueError:
@@ -186,7 +186,7 @@ class Connection:
             return body
         raise NotTheApi(f"{self.url} does not answer like the API of Ordinaut (HTTP {response.status_code})")
 
-    def _refusal(self, response: httpx.Response) -> ProblemError | NotTheApi:
+    def _refusal(self, response: httpx2.Response) -> ProblemError | NotTheApi:
         """Return the error for an answer that is no success."""
         status, after = response.status_code, retry_after(response.headers.get("retry-after"))
         try:
@@ -203,7 +203,7 @@ class Connection:
 
     def _unreachable(self, error: Exception, *, limit: float) -> tuple[Unreachable, Outcome]:
         outcome = Outcome.NOT_DONE if isinstance(error, _NOTHING_SENT) else Outcome.UNSURE
-        if isinstance(error, httpx.TimeoutException | TimeoutError):
+        if isinstance(error, httpx2.TimeoutException | TimeoutError):
             return Unreachable(f"the API at {self.url} did not answer within {limit:g} s"), outcome
         why = str(error) or type(error).__name__
         return Unreachable(f"cannot reach the API at {self.url}: {why}"), outcome
@@ -217,7 +217,7 @@ class Connection:
         whoever reads the stream knows where to go on.
         """
         request = self._request(replace(call, headers={**call.headers, "Accept": _STREAM}), await self._bearer())
-        request.extensions["timeout"] = httpx.Timeout(self._timeout, read=_SILENCE).as_dict()
+        request.extensions["timeout"] = httpx2.Timeout(self._timeout, read=_SILENCE).as_dict()
         problem: Unreachable | ProblemError | NotTheApi | None = None
         try:
             response = await self._http.send(request, stream=True)
@@ -229,7 +229,7 @@ class Connection:
                     problem = self._refusal(response)
             finally:
                 await response.aclose()
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             problem, _ = self._unreachable(error, limit=_SILENCE)
         if problem:
             raise problem
@@ -267,6 +267,11 @@ def as_text(value: object) -> str:
     return str(value)
 
 
+def _as_texts(value: object) -> str | list[str]:
+    """Return a value as a query has it: of several, each by itself."""
+    return [as_text(one) for one in value] if isinstance(value, list | tuple) else as_text(value)
+
+
 def segment(name: str) -> str:
     """Return a name as one segment of a path; raises `WrongName` for what would lead to another path."""
     if name in {"", ".", ".."}:
@@ -289,9 +294,9 @@ def retry_after(header: str | None) -> float | None:
 def checked_url(url: str) -> str:
     """Return a URL without a final slash; raises ``ValueError`` if it is none, or holds a password."""
     try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
-        parsed = httpx.URL("")
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, TypeError):
+        parsed = httpx2.URL("")
     if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.query or parsed.fragment:
         raise ValueError(f"{url}: not the URL of an API; write one such as http://127.0.0.1:8080")
     if parsed.userinfo:
@@ -306,7 +311,7 @@ def needs_certificates(url: str) -> bool:
 
 def is_loopback(url: str) -> bool:
     """Whether a URL leads to this machine only."""
-    host = httpx.URL(url).host
+    host = httpx2.URL(url).host
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -1,5 +1,5 @@
 """
-What tasks, pipelines and tools have alike: list, get, create, put, patch, delete.
+What tasks, pipelines, tools and hooks have alike: list, get, create, put, patch, delete.
 
 ``tasks`` adds the verbs of tasks. Manifests go in as dicts, as they stand in YAML files; objects come out.
 """
@@ -117,7 +117,7 @@ def etag(found: object) -> str:
         metadata: Any = getattr(found, "metadata")  # noqa: B009 - any shape with metadata will do
         uid, version = metadata.uid, metadata.resource_version
     if version is None:
-        raise ValueError("this object has no version: only tasks, pipelines and tools do")
+        raise ValueError("this object has no version: only tasks, pipelines, tools and hooks do")
     return f'"{uid}.{version}"'
 
 

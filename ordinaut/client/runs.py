@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ordinaut.client.connection import Call
 from ordinaut.client.declared import Namespaced, keyed
-from ordinaut.client.errors import ClientError, Unreachable
-from ordinaut.client.sse import ServerEvent, read_events
+from ordinaut.client.following import GAP, follow
 from ordinaut.client.tasks import moment
 from ordinaut.states import ENDED_RUN_PHASES, RunPhase
 
@@ -88,29 +87,23 @@ class Runs(Namespaced):
 
         A stream that breaks off is opened again, for as long as ``retries`` of the client allow without any news.
         """
-        tries, last_id = 0, None
-        while True:
-            try:
-                async for event in self._events(run, last_id):
-                    tries, last_id = 0, event.id or last_id
-                    if event.name == "run":
-                        yield self._read("Run", event.data)
-                        if is_over(event.data):
-                            return
-                error: ClientError = Unreachable(f"the stream of run {run} ended before the run did")
-            except ClientError as broken:
-                error = broken
-            tries += 1
-            delay = self._connection.back_off(error, tries=tries)
-            if delay is None:
-                raise error
-            await asyncio.sleep(delay)
+        call = Call("GET", self._path("runs", run, "events"))
+        async for event in follow(self._connection, call, what=f"run {run}"):
+            if event.name == "run":
+                yield self._read("Run", event.data)
+                if is_over(event.data):
+                    return
 
-    async def _events(self, run: str, last_id: str | None) -> AsyncIterator[ServerEvent]:
-        headers = {} if last_id is None else {"Last-Event-ID": last_id}
-        async with self._connection.lines(Call("GET", self._path("runs", run, "events"), headers=headers)) as lines:
-            async for event in read_events(lines):
-                yield event
+    async def events(self, run: str, *, patience: float | None = None) -> AsyncIterator["shapes.CloudEvent"]:
+        """
+        Yield the events of a run and its steps, from the first one on, until it is over.
+
+        ``patience`` are the seconds for which the API may be away meanwhile; without it, as ``retries`` of the client.
+        """
+        call = Call("GET", self._path("runs", run, "events"), {"tell": "events"})
+        async for event in follow(self._connection, call, what=f"run {run}", patience=patience):
+            if event.name != GAP:
+                yield self._read("CloudEvent", event.data)
 
     async def _run(self, call: Call) -> "shapes.Run":
         found: shapes.Run = await self._ask("Run", call)

@@ -1,7 +1,7 @@
 """
 Server-sent events, as the HTML standard defines their stream. Pure.
 
-``runs.follow`` reads the API's with it.
+``following`` reads the API's with it.
 """
 
 import json
@@ -14,21 +14,31 @@ from ordinaut.client.errors import NotTheApi
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """One event; ``id`` is where to go on from, ``data`` its JSON."""
+    """
+    One event; ``id`` is where to go on from, ``data`` its JSON, ``retry`` after how many seconds to come back.
+
+    One without a name says no more than that.
+    """
 
     name: str
     data: Any
     id: str | None = None
+    retry: float | None = None
 
 
 async def read_events(lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
     """Yield the events in lines; comments, which keep the connection alive, are passed over."""
-    name, data, last_id = "message", list[str](), None
+    name, data = "message", list[str]()
+    last_id: str | None = None
+    retry: float | None = None
+    moved = False
     async for line in lines:
         if not line:
             if data:
-                yield ServerEvent(name, _json("\n".join(data)), last_id)
-            name, data = "message", []
+                yield ServerEvent(name, _json("\n".join(data)), last_id, retry)
+            elif moved:
+                yield ServerEvent("", None, last_id, retry)
+            name, data, moved = "message", [], False
             continue
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -37,7 +47,9 @@ async def read_events(lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
         elif field == "data":
             data.append(value)
         elif field == "id" and "\0" not in value:
-            last_id = value
+            last_id, moved = value, True
+        elif field == "retry" and value.isdecimal():
+            retry = int(value) / 1000
 
 
 def _json(text: str) -> Any:

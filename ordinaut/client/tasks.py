@@ -55,6 +55,10 @@ class Tasks(Declared["shapes.Task"]):
         """Yield the ledger, newest first: what became of each nominal time."""
         return self._pages("Fire", self._path("tasks", name, "fires"), limit=limit)
 
+    def event_fires(self, name: str, *, limit: int | None = None) -> AsyncIterator["shapes.EventFire"]:
+        """Yield the ledger of events, newest first: what became of each that a trigger of the task matched."""
+        return self._pages("EventFire", self._path("tasks", name, "event-fires"), limit=limit)
+
     def verify(self, name: str | None = None) -> AsyncIterator["shapes.Verification"]:
         """
         Yield whether ledgers keep the law: nominal = fired + skipped + pending.

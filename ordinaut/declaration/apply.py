@@ -2,7 +2,8 @@
 Declaring and removing objects: one transaction per batch, whatever its source.
 
 The operator's sync, the watched directory and REST call :func:`apply` and :func:`remove`. Upsert, readiness of
-everything affected, clocks and events commit together, under a lock per namespace; repeating a call writes nothing.
+everything affected, clocks, subscriptions and events commit together, under a lock per namespace; repeating a call
+writes nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,11 @@ from ordinaut import schedule
 from ordinaut.access.caller import Caller
 from ordinaut.computing import compute
 from ordinaut.declaration.ending import cancel_runs
-from ordinaut.declaration.resolve import Queues, Tools, clock_start, is_exclusive, resolve, task_keys
+from ordinaut.declaration.resolve import Queues, Tools, clock_start, is_exclusive, resolve, subscription, task_keys
 from ordinaut.events.envelope import Event
 from ordinaut.resources.task import TaskSpec
 from ordinaut.states import Origin
-from ordinaut.store import declared, events, keys, queues, runs, status, turns
+from ordinaut.store import declared, events, keys, queues, runs, status, subscriptions, turns
 from ordinaut.store.declared import (
     KINDS,
     ClockStart,
@@ -30,6 +31,7 @@ from ordinaut.store.declared import (
     Unresolved,
 )
 from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.subscriptions import Subscription
 
 RESOLVED_AT_ONCE: Final = 200
 """Tasks that are read and decided about at once: thousands would keep the event loop busy for too long."""
@@ -116,6 +118,8 @@ async def _delete(connection: Connection, gone: Sequence[Incarnation], *, origin
     if stopped:
         unfinished = await runs.unfinished(connection, task_ids=list(stopped))
         await cancel_runs(connection, unfinished, tasks=stopped, reason="TaskDeleted", error="the task was deleted")
+        ended = [Subscription(ids[key], key.namespace, None) for key in deleted if key in ids]
+        await subscriptions.save(connection, ended)
     await _announce(connection, "task.deleted", deleted)
     return deleted
 
@@ -123,7 +127,7 @@ async def _delete(connection: Connection, gone: Sequence[Incarnation], *, origin
 async def _settle_in(connection: Connection, changed: Sequence[Key], *, creator: int | None = None) -> None:
     """Decide anew about the tasks that changed and about those that depend on what changed."""
     tasks = [key for key in changed if key.kind == "Task"]
-    others = [key for key in changed if key.kind != "Task"]
+    others = [key for key in changed if key.kind in {"Pipeline", "Tool"}]
     affected = set((await declared.task_ids(connection, tasks)).values()) if tasks else set()
     if creator is not None:
         await declared.forgive(connection, sorted(affected), creator=creator)
@@ -135,7 +139,7 @@ async def _settle_in(connection: Connection, changed: Sequence[Key], *, creator:
 
 
 async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None:
-    """Decide whether tasks can run and when they fire next, and store what is different; part of a transaction."""
+    """Decide whether tasks can run, when and on what they fire, and store what is different; part of a transaction."""
     tasks = await declared.unresolved(connection, task_ids)
     pipelines = await declared.pipelines(
         connection, {(task.namespace, task.pipeline_ref) for task in tasks if task.pipeline_ref is not None}
@@ -145,12 +149,13 @@ async def resolve_tasks(connection: Connection, task_ids: Sequence[int]) -> None
         {(task.namespace, name) for task in tasks for name in task.tool_refs}
         | {(pipeline.namespace, name) for pipeline in pipelines.values() for name in pipeline.tool_refs},
     )
-    numbers = await queues.ensure(connection, {queue_name(task) for task in tasks})
+    numbers = await queues.ensure(connection, {queue_name(task): task.namespace for task in tasks})
     # A change of a pipeline may concern thousands of tasks.
     decided = await compute(_decide, tasks, pipelines=pipelines, tools=tools, numbers=numbers)
     await declared.save_revisions(connection, decided.revisions)
     await declared.save_resolutions(connection, decided.resolutions)
     await declared.start_clocks(connection, decided.starts, tzdata=schedule.tzdata_version())
+    await subscriptions.save(connection, decided.subscriptions)
     await turns.track(connection, task_ids=decided.exclusive)
     await keys.revisit(connection, task_ids=decided.keyed)
     await status.notify(connection, [task.task_id for task in tasks])
@@ -163,6 +168,7 @@ class _Decisions:
     revisions: dict[bytes, bytes] = field(default_factory=dict)
     resolutions: list[Resolution] = field(default_factory=list)
     starts: list[ClockStart] = field(default_factory=list)
+    subscriptions: list[Subscription] = field(default_factory=list)
     exclusive: list[int] = field(default_factory=list)
     keyed: list[int] = field(default_factory=list)
 
@@ -204,6 +210,8 @@ def _decide(
             decided.revisions[found.revision.digest] = found.revision.body
         if start := clock_start(task, spec):
             decided.starts.append(start)
+        if (triggers := subscription(task, spec)) != task.triggers:
+            decided.subscriptions.append(Subscription(task.task_id, task.namespace, triggers))
         if spec is not None and is_exclusive(spec):
             decided.exclusive.append(task.task_id)
     return decided

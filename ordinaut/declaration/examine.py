@@ -15,8 +15,9 @@ from ordinaut.engine.plan import compile_pipeline, first_mistakes, tool_names
 from ordinaut.engine.schema import compile_schema
 from ordinaut.errors import FieldError, Invalid, Mistakes
 from ordinaut.resources import manifest
-from ordinaut.resources.manifest import AnyResource, Pipeline, Task, Tool
+from ordinaut.resources.manifest import AnyResource, Hook, Pipeline, Task, Tool
 from ordinaut.store.declared import Declared, Key
+from ordinaut.triggers import check_triggers
 
 
 def check(document: object, *, server_fields: bool = False) -> AnyResource:
@@ -81,6 +82,7 @@ def _examinations(resource: AnyResource) -> list[Any]:
             checks: list[Any] = [
                 lambda: parse_schedules(resource.spec, anchor=_created(resource), field="spec"),
                 lambda: check_keys(resource.spec.concurrency, field="spec.concurrency"),
+                lambda: check_triggers(resource.spec.triggers, field="spec.triggers"),
             ]
             if (pipeline := resource.spec.pipeline) is not None:
                 checks.append(lambda: compile_pipeline(pipeline, field="spec.pipeline"))
@@ -92,6 +94,8 @@ def _examinations(resource: AnyResource) -> list[Any]:
                 lambda: compile_schema(resource.spec.input_schema, field="spec.inputSchema"),
                 lambda: compile_schema(resource.spec.output_schema, field="spec.outputSchema"),
             ]
+        case Hook():
+            return []
 
 
 def _references(resource: AnyResource) -> tuple[str | None, tuple[str, ...]]:

@@ -40,7 +40,8 @@ async def snooze(connection: Connection, *, namespace: str, name: str, until: da
     """
     Hold back everything of a task that would start before ``until``; a later snooze takes the place of an earlier one.
 
-    The nominal times that come before keep their identity and are decided then, as if they had just been missed.
+    The nominal times that come before keep their identity and are decided then, as if they had just been missed. What
+    events trigger meanwhile is made at once, and waits for the same moment.
 
     Raises:
         NotFound: there is no such task.
@@ -48,8 +49,11 @@ async def snooze(connection: Connection, *, namespace: str, name: str, until: da
     """
     await _lock(connection, namespace=namespace, name=name)
     until = _checked(until, now=await clock.now(connection))
+    former = await overlay.hold_snooze(connection, namespace=namespace, name=name)
     snoozed = await overlay.snooze(connection, namespace=namespace, name=name, until=until, by=by)
     assert snoozed is not None  # noqa: S101 - it was there, and its namespace is locked
+    if former is not None:
+        await overlay.move_runs(connection, former, until=until)
     data = {"by": by, "until": format_instant(until)}
     await _take_effect(connection, snoozed, Event("task.snoozed", namespace, name, data=data))
 
@@ -64,7 +68,10 @@ async def resume(connection: Connection, *, namespace: str, name: str) -> None:
         NotFound: there is no such task.
     """
     await _lock(connection, namespace=namespace, name=name)
+    former = await overlay.hold_snooze(connection, namespace=namespace, name=name)
     resumed = await overlay.resume(connection, namespace=namespace, name=name)
+    if former is not None:
+        await overlay.move_runs(connection, former, until=await clock.now(connection))
     if resumed is not None:
         await _take_effect(connection, resumed, Event("task.resumed", namespace, name))
 

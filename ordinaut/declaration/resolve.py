@@ -14,17 +14,19 @@ import orjson
 from pydantic import ValidationError
 
 from ordinaut.declaration.nominal import not_before, schedule_key, stored_schedules
+from ordinaut.engine import fieldpath
 from ordinaut.engine.concurrency import render_keys
 from ordinaut.engine.plan import Revision, first_mistakes, revision
 from ordinaut.engine.schema import apply_defaults, compile_schema
-from ordinaut.errors import Invalid, shown
+from ordinaut.errors import FieldError, Invalid, shown
 from ordinaut.remembering import remembered
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.task import TaskSpec
 from ordinaut.schedule import CatchUpPolicy, next_fires
 from ordinaut.store.declared import ClockStart, PipelineRow, Unresolved
 from ordinaut.store.keys import RunKey, TaskKey, dump
-from ordinaut.store.queues import MAX_QUEUES
+from ordinaut.store.queues import MAX_NAMED, MAX_QUEUES
+from ordinaut.triggers import stored
 
 Tools = Mapping[tuple[str, str], str | None]
 """Why a tool can't be used, None when it can, by (namespace, name); missing ones have no entry."""
@@ -33,6 +35,7 @@ Queues = Mapping[str, int]
 """Numbers of queues by their names; one that there was no room for has no entry."""
 
 KEYS_FIELD: Final = "spec.concurrency"
+PARAMS_FIELD: Final = "spec.params"
 
 NO_CLOCK = b""
 """Schedule key of a task whose spec can't be used: whatever comes next is an edit."""
@@ -61,8 +64,8 @@ def resolve(
         return Readiness("InvalidSpec", task.invalid or "")
     if spec.queue not in queues:
         message = (
-            f"spec.queue: {shown(spec.queue)} would be one queue more than the {MAX_QUEUES} that an installation may"
-            " have; name one that is there"
+            f"spec.queue: {shown(spec.queue)} would be one queue more than the {MAX_NAMED} that a namespace may name"
+            f" first, or the {MAX_QUEUES} that an installation may have; name one that is there"
         )
         return Readiness("TooManyQueues", message)
     if task.pipeline_ref is not None:
@@ -106,6 +109,15 @@ def clock_start(task: Unresolved, spec: TaskSpec | None, *, snoozed: bool = Fals
     return ClockStart(task.task_id, key, not_before(following, task.snoozed_until), after)
 
 
+def subscription(task: Unresolved, spec: TaskSpec | None) -> list[dict[str, Any]] | None:
+    """
+    Return the triggers of a task as they are stored, None where it has none.
+
+    Where its spec is wrong, the last ones go on: the ledger shows what it misses until it is mended.
+    """
+    return task.triggers if spec is None else stored(spec, task.triggers, task.now)
+
+
 def is_exclusive(spec: TaskSpec) -> bool:
     """Tell whether a task allows only one run at a time."""
     return spec.concurrency_policy != "Allow"
@@ -140,25 +152,56 @@ def _pinned(spec: TaskSpec, pipeline: PipelineRow | None) -> Readiness:
     except ValidationError as error:
         return Readiness("PipelineInvalid", f"this version of Ordinaut can't read the pipeline: {error}")
     assert steps is not None  # noqa: S101 - a valid task has one of the two
+    params: Mapping[str, Any] = spec.params
     try:
-        params = effective_params(steps, spec.params, field="spec.params")
+        params = effective_params(steps, spec.params, field=PARAMS_FIELD)
     except Invalid as invalid:
-        return Readiness("InvalidParams", first_mistakes(invalid.errors))
+        if lacking := _lacking(spec, invalid.errors):
+            return Readiness("InvalidParams", first_mistakes(lacking))
+    keys: Sequence[str] = ()
     try:
         keys = render_keys(spec.concurrency, params, field=KEYS_FIELD)
     except Invalid as invalid:
-        return Readiness("InvalidConcurrencyKey", first_mistakes(invalid.errors))
+        if not _is_completed_by_events(spec):
+            return Readiness("InvalidConcurrencyKey", first_mistakes(invalid.errors))
     message = "the pipeline and its tools are there"
     return Readiness("Resolved", message, revision(pipeline=steps, task=spec), params, keys)
 
 
+def _is_completed_by_events(spec: TaskSpec) -> bool:
+    """Whether each run that a task makes by itself has params of an event beside its own."""
+    return not spec.schedules and bool(spec.triggers) and all(trigger.params for trigger in spec.triggers)
+
+
+def _lacking(spec: TaskSpec, mistakes: Sequence[FieldError]) -> list[FieldError]:
+    """Return those mistakes in a task's own params that its events do not mend, by giving the param themselves."""
+    if not _is_completed_by_events(spec):
+        return list(mistakes)
+    return [
+        mistake
+        for mistake in mistakes
+        if mistake.field != PARAMS_FIELD
+        and not all(_is_given(mistake.field, by=trigger.params) for trigger in spec.triggers)
+    ]
+
+
+def _is_given(field: str, *, by: Mapping[str, Any]) -> bool:
+    places = (fieldpath.child(PARAMS_FIELD, name) for name in by)
+    return any(field == place or field.startswith((f"{place}.", f"{place}[")) for place in places)
+
+
 def effective_params(pipeline: PipelineSpec, params: Mapping[str, Any], *, field: str) -> Mapping[str, Any]:
     """Return the params of a run with the pipeline's defaults filled in; ``Invalid`` if its schema refuses them."""
-    if not pipeline.params:
+    return checked_params(pipeline.params, params, field=field)
+
+
+def checked_params(schema: Mapping[str, Any], params: Mapping[str, Any], *, field: str) -> Mapping[str, Any]:
+    """As :func:`effective_params`, with the schema as the pipeline has it."""
+    if not schema:
         return params
-    schema = compile_schema(pipeline.params, field="params")
-    filled = cast(Mapping[str, Any], apply_defaults(schema, params, field=field))
-    schema.check(filled, field=field)
+    compiled = compile_schema(schema, field="params")
+    filled = cast(Mapping[str, Any], apply_defaults(compiled, params, field=field))
+    compiled.check(filled, field=field)
     return filled
 
 

@@ -7,6 +7,8 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from ordinaut import spans
 from ordinaut.computing import compute
 from ordinaut.declaration.ending import asked_by, cancel_runs
@@ -95,8 +97,8 @@ async def retry(connection: Connection, *, namespace: str, run_id: UUID) -> UUID
     """
     Make a run that goes on where one that has ended failed, as part of a transaction; return its key.
 
-    It executes the same revision with the same params, and takes over the results of the first steps up to the one that
-    did not succeed. The old run stays as it ended.
+    It executes the same revision with the same params and event, and takes over the results of the first steps up to
+    the one that did not succeed. The old run stays as it ended.
 
     Raises:
         NotFound: the namespace has no such run.
@@ -129,6 +131,8 @@ async def retry(connection: Connection, *, namespace: str, run_id: UUID) -> UUID
         waits=await _turn(connection, task, spec),
         queue=task.queue,
         keys=run_keys(spec, old.params),
+        event=None if old.event is None else orjson.dumps(old.event),
+        hops=old.hops,
     )
     await _start(connection, new, task=task, spec=spec, trigger=Trigger.RETRY)
     await runs.copy_steps(connection, from_run=run_id, to_run=again)

@@ -14,7 +14,7 @@ from ordinaut.declaration import nominal
 from ordinaut.remembering import remembered
 from ordinaut.resources.moment import format_instant
 from ordinaut.resources.status import TaskPhase
-from ordinaut.resources.task import Schedule, TaskSpec
+from ordinaut.resources.task import EventTrigger, Schedule, TaskSpec
 from ordinaut.store.status import TaskRow
 
 
@@ -34,18 +34,26 @@ def task_phase(row: TaskRow) -> TaskPhase:
         return TaskPhase.RUNNING
     if row.paused_at is not None:
         return TaskPhase.PAUSED
-    if row.spec.get("suspend"):
-        return TaskPhase.SUSPENDED
-    if row.snoozed_until is not None and row.next_fire_at is not None:
+    return TaskPhase.SUSPENDED if row.spec.get("suspend") else _waiting_phase(row)
+
+
+def _waiting_phase(row: TaskRow) -> TaskPhase:
+    """Return what a task waits for of which nothing runs."""
+    if row.snoozed_until is not None and (row.next_fire_at is not None or topics(row)):
         return TaskPhase.SNOOZED
-    return TaskPhase.IDLE if row.next_fire_at is None else TaskPhase.SCHEDULED
+    if row.next_fire_at is not None:
+        return TaskPhase.SCHEDULED
+    return TaskPhase.LISTENING if topics(row) else TaskPhase.IDLE
 
 
 def task_conditions(row: TaskRow) -> dict[str, Standing]:
     """Return the conditions of a task, by type."""
-    conditions = {"Ready": task_ready(row), "Scheduled": task_scheduled(row)}
-    authorized = task_authorized(row)
-    return conditions if authorized is None else {**conditions, "Authorized": authorized}
+    further = {"Triggered": task_triggered(row), "Authorized": task_authorized(row)}
+    return {
+        "Ready": task_ready(row),
+        "Scheduled": task_scheduled(row),
+        **{type_: says for type_, says in further.items() if says is not None},
+    }
 
 
 def task_ready(row: TaskRow) -> Standing:
@@ -71,8 +79,39 @@ def _unscheduled(row: TaskRow) -> Standing:
     if row.spec.get("suspend"):
         return Standing(False, "Suspended", "spec.suspend is true")
     if not row.spec.get("schedules"):
-        return Standing(False, "NoSchedules", "the task runs when somebody asks for it")
+        on_events = "on events, and " if topics(row) else ""
+        return Standing(False, "NoSchedules", f"the task runs {on_events}when somebody asks for it")
     return Standing(False, "NoFutureFirings", "the schedules have no time left")
+
+
+def topics(row: TaskRow) -> list[str]:
+    """Return the topics of a task's triggers, each once; none of a spec that can't be used, which may hold anything."""
+    if row.invalid is not None:
+        return []
+    return list(dict.fromkeys(trigger["topic"] for trigger in row.spec.get("triggers", ())))
+
+
+def task_triggered(row: TaskRow) -> Standing | None:
+    """Return whether events make a task run; None where it has no triggers that can be used."""
+    named = topics(row)
+    if not named:
+        return None
+    if row.paused_at is not None:
+        return Standing(False, "Paused", f"{row.paused_by} paused it: events are skipped; resume it through the API")
+    if row.spec.get("suspend"):
+        return Standing(False, "Suspended", "spec.suspend is true: events are skipped")
+    if row.looped_at is not None:
+        since = format_instant(row.looped_at.replace(microsecond=0))
+        message = (
+            f"an event was skipped at {since}, since too many runs of events follow one another: does the task, or a"
+            " tool of it, make events that trigger it again? See its ledger of events, and let the trigger's condition"
+            " leave such events out"
+        )
+        return Standing(False, "HopLimit", message)
+    if row.snoozed_until is not None:
+        until = format_instant(row.snoozed_until)
+        return Standing(True, "Snoozed", f"{row.snoozed_by} snoozed it: nothing starts before {until}")
+    return Standing(True, "Listening", f"events make it run: {', '.join(named)}")
 
 
 def task_authorized(row: TaskRow) -> Standing | None:
@@ -105,15 +144,26 @@ def tool_ready(*, invalid: str | None) -> Standing:
     return Standing(True, "Resolved", "steps can use the tool")
 
 
+def hook_ready(*, invalid: str | None) -> Standing:
+    """Return whether a hook takes deliveries."""
+    if invalid is not None:
+        return Standing(False, "InvalidSpec", invalid)
+    return Standing(True, "Resolved", "deliveries with a good signature become events")
+
+
 def schedule_in_words(row: TaskRow) -> tuple[str, str]:
-    """Return a task's schedules and their time zones in a few words; empty where it has none."""
-    return _in_words(orjson.dumps(row.spec.get("schedules", ())))
+    """Return when and on what a task runs, and its time zones, in a few words; empty where it has neither."""
+    return _in_words(orjson.dumps([row.spec.get("schedules", ()), topics(row)]))
 
 
 @remembered(entries=4096)
-def _in_words(schedules: bytes) -> tuple[str, str]:
-    # Only this part of the spec is read: a page may have 500 tasks.
-    spec = TaskSpec.model_construct(schedules=[Schedule.model_validate(one) for one in orjson.loads(schedules)])
+def _in_words(written: bytes) -> tuple[str, str]:
+    # Only these parts of the spec are read: a page may have 500 tasks.
+    schedules, named = orjson.loads(written)
+    spec = TaskSpec.model_construct(
+        schedules=[Schedule.model_validate(one) for one in schedules],
+        triggers=[EventTrigger.model_construct(topic=topic) for topic in named],
+    )
     return spec.summary, spec.zone_summary
 
 

@@ -5,8 +5,8 @@ JMESPath has no loops, yet 131 characters can make 21 MB, and ``[@, @]`` piped i
 repetition. So the interpreter of the ``jmespath`` package is run here with a meter: each visited node and each
 element that is copied, compared or turned into text costs a unit, and when the units are spent the evaluation ends.
 
-`ordinaut.engine.expression` calls `evaluate` with a syntax tree whose length, depth and size it has bounded; the
-result is plain JSON and goes back into a template or a condition.
+`ordinaut.engine.expression` and `ordinaut.engine.predicate` call `evaluate` with a syntax tree whose length, depth and
+size are bounded; the result is plain JSON and goes back into a template or a condition.
 """
 
 import math
@@ -41,18 +41,18 @@ class Unevaluable(Exception):
     """The expression has no value here; the text is the reason, without the expression."""
 
 
-class _Meter:
-    """The units of work that are left to one evaluation."""
+class Meter:
+    """The units of work that are ``left``, to one evaluation or to several."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("left",)
 
     def __init__(self, units: int) -> None:
-        self._left = units
+        self.left = units
 
     def spend(self, units: int) -> None:
         """Take ``units`` away; raise `Unevaluable` when there are not enough."""
-        self._left -= units
-        if self._left < 0:
+        self.left -= units
+        if self.left < 0:
             raise Unevaluable("it takes too much work; read less, or let a tool do this")
 
     def weigh(self, value: object) -> None:
@@ -85,7 +85,7 @@ class _Meter:
 class _Functions(functions.Functions):  # type: ignore[misc]  # jmespath ships no types
     """JMESPath's built-in functions, each paying for the arguments it walks through."""
 
-    def __init__(self, meter: _Meter) -> None:
+    def __init__(self, meter: Meter) -> None:
         self._meter = meter
 
     def call_function(self, function_name: str, resolved_args: list[Any]) -> object:
@@ -103,7 +103,7 @@ class _Functions(functions.Functions):  # type: ignore[misc]  # jmespath ships n
 class _Interpreter(visitor.TreeInterpreter):  # type: ignore[misc]  # jmespath ships no types
     """The tree walker of ``jmespath``, paying for every step. One serves one evaluation."""
 
-    def __init__(self, meter: _Meter) -> None:
+    def __init__(self, meter: Meter) -> None:
         super().__init__(visitor.Options(custom_functions=_Functions(meter)))
         self._meter = meter
 
@@ -131,13 +131,14 @@ def _have_an_order(left: object, right: object) -> bool:
     return all(isinstance(side, int | float) and not isinstance(side, bool) for side in (left, right))
 
 
-def evaluate(tree: dict[str, Any], scope: Mapping[str, object]) -> object:
+def evaluate(tree: dict[str, Any], scope: Mapping[str, object], *, meter: Meter | None = None) -> object:
     """
     Return the value of the syntax tree over ``scope``: JSON, at most `MAX_OUTPUT` bytes, ``None`` for null or nothing.
 
-    Raise `Unevaluable` when a limit is passed or a function is given what it does not take.
+    ``meter`` holds the work that it may take, `MAX_WORK` by default. Raise `Unevaluable` when a limit is passed or a
+    function is given what it does not take.
     """
-    meter = _Meter(MAX_WORK)
+    meter = meter or Meter(MAX_WORK)
     try:
         result: object = _Interpreter(meter).visit(tree, scope)
         meter.weigh(result)

@@ -18,17 +18,17 @@ from typing import Any, Final
 from ordinaut.engine import evaluation, fieldpath, syntax
 from ordinaut.errors import MAX_SHOWN_VALUE, Permanent, shown
 
-ROOTS: Final = frozenset({"params", "steps", "run", "task", "event", "item", "index", "now"})
+ROOTS: Final = frozenset({"params", "steps", "run", "task", "event", "events", "item", "index", "now"})
 """The names a pipeline's expressions may start with."""
 
 Scope = Mapping[str, object]
 """A JSON value for each root name that exists at this place."""
 
-_MISSING: Final = object()
+MISSING: Final = object()
 """Where a path leads to nothing; JSON's null is something."""
 
-_Find = Callable[[Scope], object]
-"""Returns an expression's value over a scope, or ``_MISSING``."""
+Find = Callable[[Scope], object]
+"""Returns an expression's value over a scope, or ``MISSING``."""
 
 _NAMES_SHOWN = 8
 """Names which exist, listed when the wanted one does not."""
@@ -47,12 +47,12 @@ class Expression:
     roots: frozenset[str]
     step_refs: frozenset[str]
     _path: syntax.Path | None = field(repr=False, compare=False)
-    _find: _Find = field(repr=False, compare=False)
+    _find: Find = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> object:
         """Return the value over ``scope``, ``None`` for null and for nothing; raise `Permanent` at a limit."""
         value = self._find(scope)
-        return None if value is _MISSING else value
+        return None if value is MISSING else value
 
     def require(self, scope: Scope) -> object:
         """
@@ -62,7 +62,7 @@ class Expression:
         author spelled it as the last choice: ``a[*].b | [0] || `null```.
         """
         value = self._find(scope)
-        if value is _MISSING:
+        if value is MISSING:
             raise Permanent(
                 f"{_named(self.source)} is missing{_gap(self._path, scope)}; give a default: a || 'default'"
             )
@@ -94,7 +94,7 @@ def is_true(value: object) -> bool:
     return value is not None and value is not False
 
 
-def _finder(source: str, tree: syntax.Node) -> _Find:
+def _finder(source: str, tree: syntax.Node) -> Find:
     """Return closures for a path and a choice of paths and literals (``a.b || 'default'``), else the tree walker."""
     choice = [_simple_finder(node) for node in syntax.alternatives(tree)]
     finders = [finder for finder in choice if finder]
@@ -107,22 +107,23 @@ def _finder(source: str, tree: syntax.Node) -> _Find:
     def choose(scope: Scope) -> object:
         for find in first:
             value = find(scope)
-            if value is not _MISSING and is_true(value):
+            if value is not MISSING and is_true(value):
                 return value
         return last(scope)
 
     return choose
 
 
-def _simple_finder(node: syntax.Node) -> _Find | None:
+def _simple_finder(node: syntax.Node) -> Find | None:
     if node["type"] == "literal":
         literal = node["value"]
         return lambda _: literal
     path = syntax.plain_path(node)
-    return _path_finder(path) if path else None
+    return path_finder(path) if path else None
 
 
-def _path_finder(path: syntax.Path) -> _Find:
+def path_finder(path: syntax.Path) -> Find:
+    """Return a closure that follows a path of names and list positions."""
     if all(isinstance(key, str) for key in path):
 
         def follow_names(scope: Scope) -> object:
@@ -131,7 +132,7 @@ def _path_finder(path: syntax.Path) -> _Find:
                 for name in path:
                     value = value[name]
             except (KeyError, TypeError):
-                return _MISSING
+                return MISSING
             return value
 
         return follow_names
@@ -142,7 +143,7 @@ def _path_finder(path: syntax.Path) -> _Find:
             for key in path:
                 value = _step(value, key)
         except (KeyError, IndexError, TypeError):
-            return _MISSING
+            return MISSING
         return value
 
     return follow
@@ -178,9 +179,9 @@ def _names_in(value: object) -> str:
     return ", ".join(shown(name[:MAX_SHOWN_VALUE]) for name in names[:_NAMES_SHOWN]) + more
 
 
-def _tree_finder(source: str, tree: syntax.Node) -> _Find:
+def _tree_finder(source: str, tree: syntax.Node) -> Find:
     # JMESPath can't tell missing from null; the author can: a || `null`
-    nothing = None if syntax.ends_in_literal(tree) else _MISSING
+    nothing = None if syntax.ends_in_literal(tree) else MISSING
 
     def walk(scope: Scope) -> object:
         try:

@@ -23,8 +23,8 @@ from ordinaut.resources.pipeline import PipelineSpec, Step
 from ordinaut.resources.retry import RetryStrategy
 from ordinaut.resources.task import TaskSpec
 
-ROOTS = frozenset({"params", "steps", "run", "task"})
-"""What an expression of a pipeline may name; `event`, `item` and `index` come with triggers and `forEach`."""
+ROOTS = frozenset({"params", "steps", "run", "task", "event", "events"})
+"""What an expression of a pipeline may name; `item` and `index` come with `forEach`."""
 
 _PINNED = {"retry_strategy", "timeout"}
 """What of a Task's spec decides how a run of it is carried out."""

@@ -3,7 +3,8 @@ Parse JMESPath of untrusted authors, and find out what it reads.
 
 The ``jmespath`` parser recurses, knows no limits, and accepts calls of functions that do not exist. So every bound is
 checked here before it can hurt: characters, then the nesting of the tokens (3,000 ``[`` recurse the parser to death),
-then the tree itself. `ordinaut.engine.expression` is the only caller; the tree goes on to `ordinaut.engine.evaluation`.
+then the tree itself. `ordinaut.engine.expression` and `ordinaut.engine.predicate` call it; the tree goes on to
+`ordinaut.engine.evaluation`.
 """
 
 import difflib

@@ -9,8 +9,11 @@ transaction; what callers publish goes the same way as :class:`Published`. The r
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 TYPE_PREFIX = "io.ordinaut."
 SOURCE_PREFIX = "/ordinaut/"
@@ -59,8 +62,8 @@ class Published:
     """
     Something that a caller tells, of a type of its own.
 
-    ``by`` is the caller's name. Readers can rely on it and on ``namespace``: only ``source``, ``subject``, ``type`` and
-    ``data`` are the caller's.
+    ``by`` is the caller's name. Readers can rely on it and on ``namespace``: all else is the caller's. Of ``data`` and
+    ``base64`` there is one at most; ``more`` are extension attributes.
     """
 
     type: str
@@ -69,6 +72,12 @@ class Published:
     data: Any = None
     subject: str | None = None
     source: str | None = None
+    id: str | None = None
+    time: str | None = None
+    contenttype: str | None = None
+    schema: str | None = None
+    base64: str | None = None
+    more: Mapping[str, str | bool | int] = field(default_factory=dict)
 
     def compact(self) -> dict[str, Any]:
         """Return the form for the outbox, without what is not given."""
@@ -79,6 +88,12 @@ class Published:
             "data": self.data,
             "subject": self.subject,
             "source": self.source,
+            "id": self.id,
+            "time": self.time,
+            "contenttype": self.contenttype,
+            "schema": self.schema,
+            "base64": self.base64,
+            "more": dict(self.more) or None,
         }
         return {key: value for key, value in full.items() if value is not None}
 
@@ -97,6 +112,15 @@ def place_of(event_id: str) -> tuple[int, int]:
     return found
 
 
+def key_of(event: Mapping[str, Any]) -> UUID:
+    """
+    Return the key of a CloudEvent: the first half of the SHA-256 of its source and its id.
+
+    By the specification, these two tell it from all others; who sends it again sends them again.
+    """
+    return UUID(bytes=sha256(f"{event['source']}\n{event['id']}".encode()).digest()[:16])
+
+
 def compact_type(type_: str) -> str:
     """Return the type that the outbox keeps for a CloudEvents type."""
     return type_.removeprefix(TYPE_PREFIX)
@@ -106,8 +130,8 @@ def expand(outbox_id: int, created_at: datetime, compacts: Iterable[Mapping[str,
     """
     Return the CloudEvents (JSON format, specification 1.0.2) of one outbox row.
 
-    Their ids are made of the row and the place in it, so that a row relayed twice gives the same ids and consumers drop
-    the repetition.
+    Unless their publisher gave them ids, these are made of the row and the place in it, so that a row relayed twice
+    gives the same ids and consumers drop the repetition.
     """
     time = _time(created_at)
     return [_cloud_event(outbox_id, time, place, compact) for place, compact in enumerate(compacts)]
@@ -145,17 +169,36 @@ def _happened(compact: Mapping[str, Any], known: dict[str, Any]) -> dict[str, An
     return known
 
 
-def _published(compact: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _published(compact: Mapping[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+    """Put in what :class:`Published` has; what its publisher gave takes the place of what is known of the row."""
     namespace, by = compact["ns"], compact["by"]
-    own = f"{SOURCE_PREFIX}namespaces/{namespace}/callers/{quote(by, safe=':@')}"
-    subject = {"subject": compact["subject"]} if "subject" in compact else {}
-    data = {"datacontenttype": "application/json", "data": compact["data"]} if "data" in compact else {}
-    return {
-        **known,
-        "source": compact.get("source", own),
-        "type": compact["type"],
-        **subject,
-        "namespace": namespace,
-        "publisher": by,
-        **data,
-    }
+    event["source"] = compact["source"] if "source" in compact else _source_of(namespace, by)
+    event["type"] = compact["type"]
+    if "id" in compact:
+        event["id"] = compact["id"]
+    if "time" in compact:
+        event["time"] = compact["time"]
+    if "subject" in compact:
+        event["subject"] = compact["subject"]
+    if "contenttype" in compact:
+        event["datacontenttype"] = compact["contenttype"]
+    elif "data" in compact:
+        event["datacontenttype"] = "application/json"
+    if "schema" in compact:
+        event["dataschema"] = compact["schema"]
+    if "more" in compact:
+        event |= compact["more"]
+    # Last, so that nothing that a publisher gave can stand here.
+    event["namespace"] = namespace
+    event["publisher"] = by
+    if "data" in compact:
+        event["data"] = compact["data"]
+    elif "base64" in compact:
+        event["data_base64"] = compact["base64"]
+    return event
+
+
+@lru_cache(maxsize=1024)
+def _source_of(namespace: str, by: str) -> str:
+    """Return the source of what a caller publishes without naming one."""
+    return f"{SOURCE_PREFIX}namespaces/{namespace}/callers/{quote(by, safe=':@')}"

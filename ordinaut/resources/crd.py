@@ -13,20 +13,31 @@ from typing import Any, Final
 
 import yaml
 
+from ordinaut.resources.hook import HookSpec
 from ordinaut.resources.manifest import GROUP, KINDS, VERSION
 from ordinaut.resources.part import Part
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.rules import STORED_DEFAULT, VALIDATIONS
-from ordinaut.resources.status import PipelineStatus, TaskStatus, ToolStatus
+from ordinaut.resources.status import HookStatus, PipelineStatus, TaskStatus, ToolStatus
 from ordinaut.resources.task import TaskSpec
 from ordinaut.resources.tool import ToolSpec
 
 Schema = dict[str, Any]
 
 _ANYTHING: Final = "x-kubernetes-preserve-unknown-fields"
-_STATUS: Final[Mapping[str, type[Part]]] = {"Task": TaskStatus, "Pipeline": PipelineStatus, "Tool": ToolStatus}
-_SPEC: Final[Mapping[str, type[Part]]] = {"Task": TaskSpec, "Pipeline": PipelineSpec, "Tool": ToolSpec}
-_SHORT_NAMES: Final = {"Task": "otask", "Pipeline": "opipe", "Tool": "otool"}
+_STATUS: Final[Mapping[str, type[Part]]] = {
+    "Task": TaskStatus,
+    "Pipeline": PipelineStatus,
+    "Tool": ToolStatus,
+    "Hook": HookStatus,
+}
+_SPEC: Final[Mapping[str, type[Part]]] = {
+    "Task": TaskSpec,
+    "Pipeline": PipelineSpec,
+    "Tool": ToolSpec,
+    "Hook": HookSpec,
+}
+_SHORT_NAMES: Final = {"Task": "otask", "Pipeline": "opipe", "Tool": "otool", "Hook": "ohook"}
 _READY: Final = '.status.conditions[?(@.type=="Ready")].status'
 _COLUMNS: Final = {
     "Task": (
@@ -39,6 +50,11 @@ _COLUMNS: Final = {
     ),
     "Pipeline": (("Ready", "string", _READY),),
     "Tool": (("URL", "string", ".spec.http.url"), ("Ready", "string", _READY)),
+    "Hook": (
+        ("Topic", "string", ".spec.topic"),
+        ("Style", "string", ".spec.signature.style"),
+        ("Ready", "string", _READY),
+    ),
 }
 _DROPPED: Final = ("title", "default", "const", "$defs", STORED_DEFAULT)
 _ORDER: Final = ("description", "type", "format", "enum", "default", "required")

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from ordinaut.errors import FieldError, Invalid, Mistake, shown
+from ordinaut.resources.hook import HookSpec
 from ordinaut.resources.jsonvalue import not_json
 from ordinaut.resources.metadata import SERVER_FIELDS, Metadata
 from ordinaut.resources.part import Part, broken_rules
@@ -26,7 +27,7 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 
 class Resource(Part):
-    """What all three kinds have in common."""
+    """What all kinds have in common."""
 
     api_version: Literal["ordinaut.io/v1alpha1"]
     metadata: Metadata
@@ -55,12 +56,22 @@ class Tool(Resource):
     spec: ToolSpec
 
 
-AnyResource = Task | Pipeline | Tool
+class Hook(Resource):
+    """A hook: a door for webhooks, whose signed deliveries become events."""
 
-KINDS: Final[Mapping[str, type[Task] | type[Pipeline] | type[Tool]]] = {
+    kind: Literal["Hook"]
+    spec: HookSpec
+
+
+AnyResource = Task | Pipeline | Tool | Hook
+
+AnyModel = type[Task] | type[Pipeline] | type[Tool] | type[Hook]
+
+KINDS: Final[Mapping[str, AnyModel]] = {
     "Task": Task,
     "Pipeline": Pipeline,
     "Tool": Tool,
+    "Hook": Hook,
 }
 
 
@@ -94,7 +105,7 @@ def _refuse_if_any(mistakes: Iterator[FieldError]) -> None:
         raise Invalid(found)
 
 
-def _kind_of(document: object) -> type[Task] | type[Pipeline] | type[Tool]:
+def _kind_of(document: object) -> AnyModel:
     """Return the model that ``document`` says it is."""
     if not isinstance(document, Mapping):
         raise Invalid([FieldError("", document, "not an object", "write apiVersion, kind, metadata and spec")])

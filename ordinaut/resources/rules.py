@@ -146,6 +146,17 @@ def exactly_one(*aliases: str) -> Rule:
     )
 
 
+def at_most_one(*aliases: str) -> Rule:
+    """Return the rule that no two of these fields of an object are given."""
+    given = ", ".join(f"has(self.{cel_name(alias)})" for alias in aliases)
+    return Rule(
+        cel=f"[{given}].filter(given, given).size() <= 1",
+        holds=lambda part: sum(part.has(alias) for alias in aliases) <= 1,
+        message=f"{' and '.join(aliases)} exclude each other",
+        remedy="keep one of them",
+    )
+
+
 def only_with(owner: str, *aliases: str) -> Rule:
     """Return the rule that these fields are given only together with ``owner``."""
     given = " || ".join(f"has(self.{cel_name(alias)})" for alias in aliases)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ordinaut.errors import Invalid
 from ordinaut.resources import cron, duration, moment
+from ordinaut.resources.eventtype import MAX_TYPE, TYPE_WORD
 from ordinaut.resources.rules import Rule, cel_string, pattern
 from ordinaut.resources.zones import zone_names
 
@@ -24,13 +25,19 @@ NAME_MESSAGE: Final = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
     "and end with an alphanumeric character"
 )
+MAX_NAME: Final = 63
+"""Characters, so that it also fits a label."""
 
-Name = Annotated[
-    str,
-    Field(min_length=1, max_length=63),
-    pattern(NAME_PATTERN, message=NAME_MESSAGE, remedy="write it like morning-briefing"),
-]
-"""The name of an object of Kubernetes; 63 characters, so that it also fits a label."""
+_NAME_RULE: Final = pattern(NAME_PATTERN, message=NAME_MESSAGE, remedy="write it like morning-briefing")
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), _NAME_RULE]
+"""The name of an object of Kubernetes."""
+
+
+def is_name(value: str) -> bool:
+    """Whether a namespace or an object can be called this."""
+    return len(value) <= MAX_NAME and _NAME_RULE.holds(value)
+
 
 MAX_LABEL: Final = 63
 LABEL_PATTERN: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -78,13 +85,24 @@ ToolReference = Annotated[
     ),
 ]
 
+_TOPIC_WORD: Final = f"({TYPE_WORD}|[*])"
+
 Topic = Annotated[
     str,
-    Field(min_length=1, max_length=253),
+    Field(min_length=1, max_length=MAX_TYPE),
     pattern(
-        r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", message="not a topic", remedy="write it like mail.received"
+        f"^({_TOPIC_WORD}([.]{_TOPIC_WORD})*([.]>)?|>)$",
+        message="not a topic",
+        remedy="write words with dots between, such as mail.received; * is one word, > at the end the rest",
+    ),
+    Rule(
+        cel="!self.startsWith('io.ordinaut.')",
+        holds=lambda text: not text.startswith("io.ordinaut."),
+        message="types of Ordinaut's own are written without io.ordinaut.",
+        remedy="leave it out, as in run.failed",
     ),
 ]
+"""Types of events: one, or all that a pattern covers."""
 
 Expression = Annotated[
     str,
@@ -127,23 +145,36 @@ Interval = Annotated[
 ]
 
 _OF_A_DAY: Final = "^([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$"
+"""A duration that CEL reads, too: it has no days."""
+
+_NO_INTERVAL: Final = f"!self.matches({cel_string(duration.DURATION_PATTERN)}) || self.endsWith('ms')"
 
 
-def _is_at_most_a_day(text: str) -> bool:
-    """Whether ``text`` is no longer than a day; what is no interval at all is for other rules to say."""
+def _is_at_most(span: timedelta, text: str) -> bool:
+    """Whether ``text``, without days, is no longer than ``span``; what is no interval is for other rules to say."""
     if re.match(duration.DURATION_PATTERN, text) is None or text.endswith("ms"):
         return True
-    return text == "1d" or ("d" not in text and duration.parse_duration(text) <= timedelta(days=1))
+    return "d" not in text and duration.parse_duration(text) <= span
 
 
 IntervalWithinDay = Annotated[
     Interval,
     Rule(
-        cel=f"self == '1d' || !self.matches({cel_string(duration.DURATION_PATTERN)}) || self.endsWith('ms') || "
+        cel=f"self == '1d' || {_NO_INTERVAL} || "
         f"(self.matches({cel_string(_OF_A_DAY)}) && duration(self) <= duration('24h'))",
-        holds=_is_at_most_a_day,
+        holds=lambda text: text == "1d" or _is_at_most(timedelta(days=1), text),
         message="must be at most a day",
         remedy="write 1d, or hours, minutes and seconds such as 2h30m",
+    ),
+]
+
+IntervalWithinHour = Annotated[
+    Interval,
+    Rule(
+        cel=f"{_NO_INTERVAL} || (self.matches({cel_string(_OF_A_DAY)}) && duration(self) <= duration('1h'))",
+        holds=lambda text: _is_at_most(timedelta(hours=1), text),
+        message="must be at most an hour",
+        remedy="write minutes and seconds such as 30s or 5m",
     ),
 ]
 

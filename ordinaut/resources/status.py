@@ -23,17 +23,19 @@ class TaskPhase(StrEnum):
     NOT_READY = "NotReady"
     """Its pipeline or a tool is missing or not valid; the condition Ready says which. Nothing runs."""
     SUSPENDED = "Suspended"
-    """``suspend`` is true: its schedules do not fire."""
+    """``suspend`` is true: neither its schedules nor its triggers make runs."""
     PAUSED = "Paused"
-    """Somebody paused it through the API: its schedules do not fire until it is resumed."""
+    """Somebody paused it through the API: neither its schedules nor its triggers make runs until it is resumed."""
     SNOOZED = "Snoozed"
     """Somebody snoozed it through the API: what is due before then starts then."""
     RUNNING = "Running"
     """At least one run is active."""
     SCHEDULED = "Scheduled"
     """It waits for its next time."""
+    LISTENING = "Listening"
+    """It waits for an event that one of its triggers matches."""
     IDLE = "Idle"
-    """It has no schedules, or none that will fire again: it runs only when asked to."""
+    """It has no triggers, and no schedules or none that will fire again: it runs only when asked to."""
 
 
 class Condition(Part):
@@ -76,8 +78,8 @@ class TaskStatus(Part):
     """The time zones of the schedules."""
     conditions: list[Condition] = Field(default=[], max_length=8)
     """
-    Ready: everything that a run needs is there. Scheduled: the schedules will fire again. Authorized, of tasks made
-    through the API: whoever made it may run tasks here.
+    Ready: everything that a run needs is there. Scheduled: the schedules will fire again. Triggered, of tasks with
+    triggers: events make it run. Authorized, of tasks made through the API: whoever made it may run tasks here.
     """
     next_schedule_time: Timestamp | None = None
     upcoming: list[Timestamp] = Field(default=[], max_length=5)
@@ -107,3 +109,12 @@ class ToolStatus(Part):
     """The generation of the spec that the rest is about."""
     conditions: list[Condition] = Field(default=[], max_length=8)
     """Ready: steps can use it."""
+
+
+class HookStatus(Part):
+    """What the operator tells about a hook."""
+
+    observed_generation: int | None = Field(default=None, ge=0)
+    """The generation of the spec that the rest is about."""
+    conditions: list[Condition] = Field(default=[], max_length=8)
+    """Ready: deliveries with a good signature become events."""

@@ -14,12 +14,13 @@ from ordinaut.resources.moment import INSTANT_PATTERN, parse_moment
 from ordinaut.resources.part import Part
 from ordinaut.resources.pipeline import PipelineSpec
 from ordinaut.resources.retry import RetryStrategy
-from ordinaut.resources.rules import NotYet, Rule, Stored, cel_string, exactly_one, only_with
+from ordinaut.resources.rules import Rule, Stored, at_most_one, cel_string, exactly_one, only_with
 from ordinaut.resources.scalars import (
     Cron,
     Expression,
     Interval,
     IntervalWithinDay,
+    IntervalWithinHour,
     Label,
     Moment,
     Name,
@@ -28,9 +29,10 @@ from ordinaut.resources.scalars import (
     TimeZone,
     Topic,
 )
-from ordinaut.resources.templates import ClosedTemplate
+from ordinaut.resources.templates import ClosedTemplate, Templates
 
 MAX_SCHEDULES: Final = 10
+MAX_TRIGGERS: Final = 16
 MAX_EXCEPTIONS: Final = 1000
 """Dates that a recurrence rule leaves out or adds, each."""
 
@@ -99,12 +101,32 @@ class Schedule(Part):
         return str(self.cron or self.rrule)
 
 
+class EventBatch(Part):
+    """Events that make one run together."""
+
+    max_size: int = Field(ge=1, le=1000)
+    """The run is made when so many have come."""
+    timeout: IntervalWithinHour
+    """It is made so long after the first of them at the latest, an hour at most."""
+
+
 class EventTrigger(Part):
-    """An event that makes a task run."""
+    """Events that make a task run."""
+
+    rules = (at_most_one("debounce", "batch"),)
 
     topic: Topic
+    """The type of the events, without io.ordinaut. before it; or a pattern: * stands for one word, > at the end for one
+    or more. One that begins with a wildcard covers published events only."""
     if_: Expression | None = Field(default=None, alias="if")
-    """JMESPath over the event: only an event for which it is true makes a run."""
+    """JMESPath over the event: only an event for which it is true counts, as in data.priority == 'high'."""
+    params: Annotated[dict[str, Any], Templates()] = Field(default={}, max_length=256)
+    """Params of the run, which override those of the task one by one. Text in them may hold templates:
+    ${event.data.subject}; with batch, ${events[*].id}."""
+    debounce: IntervalWithinHour | None = None
+    """The run is made when no further event has come for so long, an hour at most, and has the last one."""
+    batch: EventBatch | None = None
+    """Gather events and make one run of them."""
 
 
 class PipelineRef(Part):
@@ -145,11 +167,9 @@ class TaskSpec(Part):
     rules = (exactly_one("pipelineRef", "pipeline"),)
 
     schedules: list[Schedule] = Field(default=[], max_length=MAX_SCHEDULES)
-    """When to run; none: only when somebody asks for a run."""
-    triggers: Annotated[list[EventTrigger], NotYet("leave it out: a task runs on its schedules or when asked to")] = (
-        Field(default=[], max_length=16)
-    )
-    """Events on which to run."""
+    """When to run; without schedules and triggers, only when somebody asks for a run."""
+    triggers: list[EventTrigger] = Field(default=[], max_length=MAX_TRIGGERS)
+    """Events on which to run; one that matches several triggers counts for the first of them."""
     pipeline_ref: PipelineRef | None = None
     """The Pipeline to run."""
     pipeline: PipelineSpec | None = None
@@ -157,12 +177,12 @@ class TaskSpec(Part):
     params: dict[str, Any] = Field(default={}, max_length=256)
     """The params of each run."""
     suspend: Annotated[bool, Stored()] = False
-    """True: the schedules do not fire. Runs under way go on."""
+    """True: schedules and triggers do not fire. Runs under way go on."""
     concurrency_policy: Literal["Allow", "Forbid", "Replace", "Queue"] = "Allow"
-    """What becomes of a time while a run of the task is active: Allow (the default) runs beside it, Forbid skips it,
-    Replace cancels the active run, Queue waits until it has ended."""
+    """What becomes of a time or an event while a run of the task is active: Allow (the default) runs beside it, Forbid
+    skips it, Replace cancels the active run, Queue waits until it has ended."""
     starting_deadline_seconds: int | None = Field(default=None, ge=1, le=366 * 24 * 3600)
-    """A nominal time that is found later than this is skipped."""
+    """A nominal time or an event that is found later than this is skipped."""
     catch_up: CatchUp = Field(default=CatchUp())
     retry_strategy: RetryStrategy | None = None
     """When steps that failed are tried again; steps and Tools may say otherwise for themselves."""
@@ -181,11 +201,13 @@ class TaskSpec(Part):
 
     @property
     def summary(self) -> str:
-        """The schedules in a few words, for the SCHEDULE column of ``kubectl get``; empty if there are none."""
-        if not self.schedules:
+        """Schedules and triggers in a few words, for the SCHEDULE column of ``kubectl get``; empty without any."""
+        topics = dict.fromkeys(trigger.topic for trigger in self.triggers)
+        reasons = [*(schedule.summary for schedule in self.schedules), *(f"on {topic}" for topic in topics)]
+        if not reasons:
             return ""
-        more = f" +{len(self.schedules) - 1}" if len(self.schedules) > 1 else ""
-        return self.schedules[0].summary + more
+        more = f" +{len(reasons) - 1}" if len(reasons) > 1 else ""
+        return reasons[0] + more
 
     @property
     def zone_summary(self) -> str:

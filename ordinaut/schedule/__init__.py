@@ -23,7 +23,7 @@ from ordinaut.schedule.admission import (
     parse_schedule,
 )
 from ordinaut.schedule.fires import HORIZON_YEARS, MAX_LIMIT, iter_fires, next_fires
-from ordinaut.schedule.jitter import jitter
+from ordinaut.schedule.jitter import jitter, jitter_of
 from ordinaut.schedule.missed import (
     CatchUp,
     CatchUpPolicy,
@@ -55,6 +55,7 @@ __all__ = [
     "decide_missed",
     "iter_fires",
     "jitter",
+    "jitter_of",
     "next_fires",
     "parse_at",
     "parse_cron",

@@ -18,6 +18,11 @@ def jitter(task: str, scheduled_at: datetime, *, within: timedelta) -> timedelta
         scheduled_at: the nominal time, with its offset.
         within: ``spec.jitter``.
     """
-    drawn = blake2b(f"{task}@{int(scheduled_at.timestamp())}".encode(), digest_size=8).digest()
+    return jitter_of(f"{task}@{int(scheduled_at.timestamp())}", within=within)
+
+
+def jitter_of(start: str, *, within: timedelta) -> timedelta:
+    """Return the delay of a start, which may be any text that tells it from all others, as :func:`jitter` does."""
+    drawn = blake2b(start.encode(), digest_size=8).digest()
     choices = int(within.total_seconds()) + 1
     return timedelta(seconds=int.from_bytes(drawn) % choices)

@@ -1,5 +1,5 @@
 """
-Declared objects: Tasks, Pipelines and Tools as their source wrote them, and what was decided about them.
+Declared objects: Tasks, Pipelines, Tools and Hooks as their source wrote them, and what was decided about them.
 
 ``ordinaut.declaration`` is the only writer; it examines, resolves and schedules, this module only moves rows. All
 functions are parts of the caller's transaction, which holds the namespaces' locks (:func:`lock_namespaces`).
@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 from psycopg.rows import class_row
@@ -20,9 +20,22 @@ from ordinaut.states import Origin
 from ordinaut.store.pool import Connection
 from ordinaut.store.queries import SQL
 
-Kind = Literal["Task", "Pipeline", "Tool"]
-KINDS: tuple[Kind, ...] = ("Tool", "Pipeline", "Task")
-"""In the order in which they are taken over: what others refer to first."""
+Kind = Literal["Task", "Pipeline", "Tool", "Hook"]
+KINDS: tuple[Kind, ...] = ("Tool", "Pipeline", "Task", "Hook")
+"""In the order in which they are taken over: what others refer to first, and who is triggered before what triggers."""
+
+_UPSERT: Final[Mapping[Kind, str]] = {
+    "Tool": "upsert_tools",
+    "Pipeline": "upsert_pipelines",
+    "Task": "upsert_tasks",
+    "Hook": "upsert_hooks",
+}
+_DELETE: Final[Mapping[Kind, str]] = {
+    "Tool": "delete_tools",
+    "Pipeline": "delete_pipelines",
+    "Task": "delete_tasks",
+    "Hook": "delete_hooks",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,7 +98,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """A task with everything that its readiness and its clock are decided from, and what was decided before."""
+    """
+    A task with everything that its readiness, its clock and its subscription are decided from, and what was decided
+    before.
+    """
 
     task_id: int
     namespace: str
@@ -107,6 +123,7 @@ class Unresolved:
     schedule_key: bytes | None
     next_fire_at: datetime | None
     evaluated_at: datetime | None
+    triggers: list[dict[str, Any]] | None
     now: datetime
 
 
@@ -167,7 +184,7 @@ async def upsert(
 
     ``creator`` becomes that of new tasks and of tasks whose spec changed.
     """
-    statement = {"Task": "upsert_tasks", "Pipeline": "upsert_pipelines", "Tool": "upsert_tools"}[kind]
+    statement = _UPSERT[kind]
     rows = await compute(_rows, objects, origin=origin)
     cursor = await connection.execute(SQL[statement], {"origin": origin.value, "objects": rows, "creator": creator})
     return [Key(kind, row[0], row[1]) for row in await cursor.fetchall()]
@@ -192,7 +209,7 @@ async def forgive(connection: Connection, task_ids: Sequence[int], *, creator: i
 
 async def delete(connection: Connection, kind: Kind, gone: Sequence[Incarnation], *, origin: Origin) -> list[Key]:
     """Delete objects of one kind by uid and return those that were there."""
-    statement = {"Task": "delete_tasks", "Pipeline": "delete_pipelines", "Tool": "delete_tools"}[kind]
+    statement = _DELETE[kind]
     names = [{"namespace": one.key.namespace, "name": one.key.name, "uid": one.uid} for one in gone]
     cursor = await connection.execute(SQL[statement], {"origin": origin.value, "names": _json(names)})
     return [Key(kind, *row[-2:]) for row in await cursor.fetchall()]

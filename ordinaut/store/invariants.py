@@ -30,6 +30,12 @@ class Invariant(StrEnum):
     """A run is in one place at a time, so that one worker carries it out."""
     FIRE_WITHOUT_RUN = "fire_without_run"
     """A nominal time that fired has its run."""
+    EVENT_WITHOUT_RUN = "event_without_run"
+    """An event that fired has its run."""
+    LOST_EVENT = "lost_event"
+    """An event of which the ledger says that it is gathered waits in its trigger's gathering."""
+    RUN_WITHOUT_EVENT = "run_without_event"
+    """A run that an event made stands in the ledger of events, so that the event makes no other one of the task."""
     OVERLAPPING_RUNS = "overlapping_runs"
     """A task with ``concurrencyPolicy`` Forbid or Queue has one running run at most."""
     STALLED_TURN = "stalled_turn"
@@ -47,7 +53,7 @@ class Invariant(StrEnum):
 
 
 class Look(NamedTuple):
-    """Runs with something wrong, and how far a look that goes on next time has come; None at its end."""
+    """Runs, or keys of events, with something wrong, and how far a look that goes on has come; None at its end."""
 
     runs: list[UUID]
     reached: UUID | int | None = None
@@ -63,6 +69,23 @@ async def fires_without_run(connection: Connection, *, after: int, tasks: int, t
     """Look at the latest ``times`` of ``tasks`` tasks behind ``after``."""
     bounds = {"after": after, "tasks": tasks, "times": times, "limit": AT_ONCE}
     return await _look(connection, "fires_without_run", bounds)
+
+
+async def events_without_run(connection: Connection, *, after: int, tasks: int, lines: int) -> Look:
+    """Look at the latest ``lines`` events of ``tasks`` tasks behind ``after``."""
+    bounds = {"after": after, "tasks": tasks, "lines": lines, "limit": AT_ONCE}
+    return await _look(connection, "events_without_run", bounds)
+
+
+async def events_not_gathered(connection: Connection, *, after: int, tasks: int, lines: int) -> Look:
+    """Look at the latest ``lines`` events of ``tasks`` tasks behind ``after``; what is found are keys of events."""
+    bounds = {"after": after, "tasks": tasks, "lines": lines, "limit": AT_ONCE}
+    return await _look(connection, "events_not_gathered", bounds)
+
+
+async def runs_without_event(connection: Connection, *, newest: int, read: int) -> Look:
+    """Look at the newest runs, and of those that events made read so many events."""
+    return await _list(connection, "runs_without_event", {"newest": newest, "read": read, "limit": AT_ONCE})
 
 
 async def ended_runs_kept(connection: Connection, *, looked_at: int) -> Look:

@@ -15,7 +15,15 @@ from psycopg import sql
 from ordinaut.logging import get_logger
 from ordinaut.store.pool import Connection, connect, ping
 
-Channel = Literal["ordinaut_work", "ordinaut_cancel", "ordinaut_clock", "ordinaut_status", "ordinaut_keys"]
+Channel = Literal[
+    "ordinaut_work",
+    "ordinaut_cancel",
+    "ordinaut_clock",
+    "ordinaut_status",
+    "ordinaut_keys",
+    "ordinaut_events",
+    "ordinaut_log",
+]
 Handler = Callable[[Channel, str | None], Awaitable[None] | None]
 
 KEEPALIVE = 30.0

@@ -20,13 +20,21 @@ EVERY: Final = "*"
 MAX_QUEUES: Final = 1000
 """In an installation: workers look into each of theirs, one after the other."""
 
+MAX_NAMED: Final = 100
+"""That were named first in one namespace, so that no tenant takes all the names."""
 
-async def ensure(connection: Connection, names: Collection[str]) -> Mapping[str, int]:
-    """Return the numbers of queues, part of the caller's transaction; new ones are made, while there is room."""
-    found = await _numbers(connection, names)
-    if missing := sorted(set(names) - found.keys()):
+
+async def ensure(connection: Connection, wanted: Mapping[str, str]) -> Mapping[str, int]:
+    """
+    Return the numbers of queues, part of the caller's transaction; new ones are made, while there is room.
+
+    ``wanted`` are namespaces that name them, by their names.
+    """
+    found = await _numbers(connection, wanted)
+    if missing := sorted(wanted.keys() - found.keys()):
         await connection.execute(SQL["lock_queues"])
-        await connection.execute(SQL["make_queues"], {"names": missing, "limit": MAX_QUEUES})
+        named = {"names": missing, "namespaces": [wanted[name] for name in missing]}
+        await connection.execute(SQL["make_queues"], {**named, "limit": MAX_QUEUES, "each": MAX_NAMED})
         found |= await _numbers(connection, missing)
     return found
 

@@ -18,6 +18,7 @@ class Usage:
     tasks: int
     pipelines: int
     tools: int
+    hooks: int
 
 
 async def usage(connection: Connection, *, namespace: str) -> Usage:

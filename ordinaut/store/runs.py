@@ -1,8 +1,8 @@
 """
 Runs and their steps: making, ending and reading them.
 
-The clock makes runs of nominal times, the API makes them by hand; workers end them through ``work.settle``, everybody
-else through :func:`finish`.
+The operator makes runs of nominal times and of events, the API makes them by hand; workers end them through
+``work.settle``, everybody else through :func:`finish`.
 """
 
 import asyncio
@@ -28,8 +28,9 @@ class NewRun(NamedTuple):
     A run to be made.
 
     ``exclusive``: its task allows only one at a time; ``retry_of``: the run it goes on from. It ``waits`` for its turn
-    behind another run of the task (`WaitReason.TURN`), or until ``start_at`` (`WaitReason.JITTER`), and then for its
-    ``keys``.
+    behind another run of the task (`WaitReason.TURN`), or until ``start_at`` (`WaitReason.JITTER` or
+    `WaitReason.SNOOZE`), and then for its ``keys``. ``event`` is what triggered it, as JSON: a CloudEvent or an array
+    of them; ``hops`` is how many runs of events stand one behind the other, this one included.
     """
 
     run_id: UUID
@@ -45,6 +46,8 @@ class NewRun(NamedTuple):
     start_at: datetime | None = None
     queue: int = 0
     keys: Sequence[RunKey] = ()
+    event: bytes | None = None
+    hops: int = 0
 
     @property
     def first_wait(self) -> WaitReason | None:
@@ -54,7 +57,7 @@ class NewRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as people and agents see it; in lists without its output."""
+    """A run as people and agents see it; in lists without its output and its event."""
 
     run_id: UUID
     namespace: str
@@ -75,6 +78,8 @@ class Run:
     revision: str
     worker: str | None
     retry_of: UUID | None = None
+    event: Any = None
+    hops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,9 @@ async def create(connection: Connection, runs: Sequence[NewRun], *, trigger: Tri
     """Make runs and put them into the queue, as part of the caller's transaction."""
     if not runs:
         return
+    # Thousands of runs may have one event: each is sent once, and a run names its place.
+    events: dict[bytes, int] = {}
+    places = [None if run.event is None else events.setdefault(run.event, len(events) + 1) for run in runs]
     await connection.execute(
         SQL["insert_runs"],
         {
@@ -123,6 +131,9 @@ async def create(connection: Connection, runs: Sequence[NewRun], *, trigger: Tri
             "params": [orjson.dumps(run.params).decode() for run in runs],
             "retries": [run.retry_of for run in runs],
             "waits": [run.first_wait for run in runs],
+            "hops": [run.hops for run in runs],
+            "event_places": places,
+            "events": [event.decode() for event in events],
         },
     )
     await _place(connection, runs)
@@ -136,7 +147,7 @@ async def _place(connection: Connection, runs: Sequence[NewRun]) -> None:
         places = _places(at_once)
         await connection.execute(SQL["enqueue"], places | {"namespaces": [run.namespace for run in at_once]})
         await connection.execute(SQL["notify_work"], {"queues": places["queues"]})
-    later = [run for run in runs if run.waits is WaitReason.JITTER]
+    later = [run for run in runs if run.waits in {WaitReason.JITTER, WaitReason.SNOOZE}]
     if later:
         then = {"starts": [run.start_at for run in later], "keys": [keys.as_json(run.keys) for run in later]}
         await connection.execute(SQL["enqueue_later"], _places(later) | then)
@@ -236,8 +247,7 @@ async def finish(
         await connection.execute(SQL["forget_delayed"], ended)
         await keys.forget(connection, run_ids=ended["run_ids"])
         await turns.pass_on(connection, ended=ended["run_ids"])
-        for run in finished:
-            await connection.execute(SQL["notify_cancel"], {"run_id": str(run.run_id)})
+        await connection.execute(SQL["notify_cancel"], ended)
     return finished
 
 

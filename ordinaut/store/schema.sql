@@ -16,7 +16,8 @@ CREATE TABLE creator (
 -- ward: runs whose workers were lost several times, of which a worker has one at a time.
 CREATE TABLE queue (
     queue smallint PRIMARY KEY,
-    name  text     NOT NULL UNIQUE
+    name  text     NOT NULL UNIQUE,
+    namespace text                       -- which has named it first; NULL: not known
 );
 INSERT INTO queue (queue, name) VALUES (0, 'default');
 
@@ -561,7 +562,16 @@ CREATE TABLE event_fire (
 CREATE INDEX event_fire_order ON event_fire (task_id, position, place);
 CREATE INDEX event_fire_age ON event_fire USING brin (decided_at);
 
--- Triggers that gather events, for a batch or until they cease: when the run of those gathered so far is made at the latest.
+-- When an event was last skipped that would have had runs of events follow one another too far: within the last hour, and of the latest 20
+-- events of each task; NULL: none was.
+CREATE VIEW event_loop AS
+    SELECT t.task_id, (SELECT max(latest.decided_at) FROM (
+            SELECT f.decided_at, f.reason FROM event_fire f WHERE f.task_id = t.task_id ORDER BY f.position DESC, f.place DESC LIMIT 20) latest
+        WHERE latest.reason = 'HopLimit' AND latest.decided_at > now() - interval '1 hour') AS looped_at
+    FROM task t;
+
+-- Triggers that gather events, for a batch, until they cease, or until it is known whether the task's creator may run it: when
+-- the run of those gathered so far is made at the latest.
 CREATE TABLE gathering (
     task_id   bigint      NOT NULL,
     trigger   smallint    NOT NULL,
@@ -574,13 +584,15 @@ CREATE TABLE gathering (
 CREATE INDEX gathering_due ON gathering (due_at);
 
 CREATE TABLE gathered_event (
-    task_id   bigint   NOT NULL,
-    trigger   smallint NOT NULL,
-    position  bigint   NOT NULL,
-    place     int      NOT NULL,
-    event_key uuid     NOT NULL,
-    hops      smallint NOT NULL,
-    event     json     NOT NULL,
+    task_id     bigint      NOT NULL,
+    trigger     smallint    NOT NULL,
+    position    bigint      NOT NULL,
+    place       int         NOT NULL,
+    event_key   uuid        NOT NULL,
+    accepted_at timestamptz NOT NULL,
+    hops        smallint    NOT NULL,                   -- of the run that it would make
+    bytes       int         NOT NULL,
+    event       json        NOT NULL,
     PRIMARY KEY (task_id, trigger, position, place)
 );
 
@@ -603,7 +615,7 @@ CREATE TABLE hook (
     PRIMARY KEY (namespace, name)
 );
 
--- Deliveries that were accepted, for as long as their signatures would still be: none is accepted twice.
+-- Deliveries that were accepted, for as long as senders repeat them: none is accepted twice.
 CREATE TABLE hook_delivery (
     namespace   text        NOT NULL,
     hook        text        NOT NULL,

@@ -1,5 +1,5 @@
 """
-Reading what is known of tasks, pipelines and tools: for their status in Kubernetes and for the API.
+Reading what is known of tasks, pipelines, tools and hooks: for their status in Kubernetes and for the API.
 
 The status writer and the API read the same rows, so that ``kubectl get`` and ``ordinaut get`` tell the same.
 """
@@ -28,7 +28,8 @@ class TaskRow:
 
     The ``run_…`` fields are the latest run's, None before the first; the ``snoozed_…`` ones are None once a snooze is
     over. ``creator`` is the name of whoever's rights its runs need, None where they need none; ``unauthorized_at`` is
-    since when they lack them. Two rows are equal if they differ in nothing but ``now``, when they were read.
+    since when they lack them. ``looped_at`` is when an event was lately skipped for the hop limit. Two rows are equal
+    if they differ in nothing but ``now``, when they were read.
     """
 
     task_id: int
@@ -66,6 +67,7 @@ class TaskRow:
     run_reason: str | None
     last_success_at: datetime | None
     now: datetime = field(compare=False)
+    looped_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,19 @@ class ToolStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class HookStatus:
+    """What a hook's status is made of."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    invalid: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredRow:
-    """A pipeline or tool as the API shows it."""
+    """A pipeline, tool or hook as the API shows it."""
 
     namespace: str
     name: str
@@ -154,6 +167,13 @@ async def tools(connection: Connection, *, origin: Origin) -> list[ToolStatus]:
     return await cursor.fetchall()
 
 
+async def hooks(connection: Connection, *, origin: Origin) -> list[HookStatus]:
+    """Return what the hooks of an origin should say."""
+    cursor = connection.cursor(row_factory=class_row(HookStatus))
+    await cursor.execute(SQL["hook_statuses"], {"origin": origin.value})
+    return await cursor.fetchall()
+
+
 async def task_named(connection: Connection, *, namespace: str, name: str) -> TaskRow | None:
     """Return what is known of one task, or None if there is none."""
     cursor = connection.cursor(row_factory=class_row(TaskRow))
@@ -171,7 +191,7 @@ async def list_tasks(connection: Connection, *, namespace: str, limit: int, afte
 async def list_declared(
     connection: Connection, kind: Kind, *, namespace: str, limit: int, after: str | None = None, name: str | None = None
 ) -> list[DeclaredRow]:
-    """Return pipelines or tools of a namespace by name, from the one after ``after``; with ``name`` only it."""
+    """Return pipelines, tools or hooks of a namespace by name, from the one after ``after``; with ``name`` only it."""
     cursor = connection.cursor(row_factory=class_row(DeclaredRow))
     await cursor.execute(
         SQL["list_declared"], {"kind": kind, "namespace": namespace, "limit": limit, "after": after, "name": name}

@@ -38,6 +38,14 @@ class DatabaseFigures:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a reader of the log of events has still to read: rows, and the age of the oldest in seconds."""
+
+    rows: int
+    age: float
+
+
 async def clock(connection: Connection) -> ClockFigures:
     """Return whether the clock keeps time."""
     row = await (await connection.execute(SQL["clock_figures"])).fetchone()
@@ -57,6 +65,12 @@ async def partition_days_ahead(connection: Connection) -> int:
     row = await (await connection.execute(SQL["partition_days_ahead"], {"up_to": PARTITION_DAYS})).fetchone()
     assert row is not None  # noqa: S101 - as above
     return int(row[0])
+
+
+async def event_backlog(connection: Connection) -> dict[str, Backlog]:
+    """Return how far the readers of the log are behind, by reader."""
+    cursor = await connection.execute(SQL["event_backlog"])
+    return {row[0]: Backlog(row[1], row[2]) for row in await cursor.fetchall()}
 
 
 async def database(connection: Connection) -> DatabaseFigures:

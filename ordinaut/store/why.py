@@ -14,7 +14,8 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from ordinaut.store import keys, position, status
+from ordinaut.store import event_fires, keys, position, status, survey
+from ordinaut.store.event_fires import EventFire, Gathering
 from ordinaut.store.keys import Blocking
 from ordinaut.store.pool import Connection
 from ordinaut.store.position import Queued
@@ -134,6 +135,20 @@ class HeldKey:
 
 
 @dataclass(frozen=True, slots=True)
+class EventFacts:
+    """
+    What is known of a task's triggers.
+
+    ``fires`` are the newest lines of its ledger of events; ``behind`` is for how long, in seconds, the oldest event of
+    any task has waited to be looked at.
+    """
+
+    fires: Sequence[EventFire] = ()
+    gatherings: Sequence[Gathering] = ()
+    behind: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFacts:
     """All that is known of a task."""
 
@@ -146,6 +161,8 @@ class TaskFacts:
     last_steps: Sequence[StepState] = ()
     """Steps of its last run, if that has ended."""
     last_error: str | None = None
+    events: EventFacts | None = None
+    """What is known of its triggers; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +198,7 @@ async def task(connection: Connection, *, namespace: str, name: str) -> TaskFact
             workers=await _workers(connection, queue=around.queue),
             last_steps=() if ended is None else await _steps(connection, ended),
             last_error=None if ended is None else ended.error,
+            events=await _events(connection, row) if row.spec.get("triggers") else None,
         )
 
 
@@ -217,6 +235,15 @@ async def _one_moment(connection: Connection) -> AsyncIterator[None]:
     async with connection.transaction():
         await connection.execute(SQL["one_snapshot"])
         yield
+
+
+async def _events(connection: Connection, row: TaskRow) -> EventFacts:
+    backlog = await survey.event_backlog(connection)
+    return EventFacts(
+        await event_fires.list_(connection, namespace=row.namespace, name=row.name, limit=FIRES),
+        await event_fires.gatherings(connection, task_id=row.task_id),
+        backlog["triggers"].age,
+    )
 
 
 async def _surroundings(connection: Connection, *, task_id: int) -> Surroundings:

@@ -78,11 +78,20 @@ class LeasedWork(NamedTuple):
     params_json: str
     run: str
     lane: int = 0
+    event_json: str | None = None
 
     @property
     def params(self) -> Json:
         """The run's params, read anew each time: most steps need none of them."""
         return orjson.loads(self.params_json)
+
+    @property
+    def events(self) -> list[Json] | None:
+        """The events that made the run, in the order of the log: one, or those of a batch. None: another trigger."""
+        if self.event_json is None:
+            return None
+        found = orjson.loads(self.event_json)
+        return found if isinstance(found, list) else [found]
 
     @property
     def is_open(self) -> bool:

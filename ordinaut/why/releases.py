@@ -63,6 +63,10 @@ class Releases:
         """See what became of a task's nominal times."""
         return self._asked("see all its times", f"fires {task}", "GET", "tasks", task, "fires")
 
+    def event_fires(self, task: str) -> Release:
+        """See what became of the events that a task's triggers matched."""
+        return self._asked("see all its events", f"fires {task} --events", "GET", "tasks", task, "event-fires")
+
     def put_tool(self, tool: str) -> Release:
         """Declare a Tool."""
         return self._asked(f"apply a Tool {tool} that is valid", "apply -f TOOL.yaml", "PUT", "tools", tool)

@@ -101,6 +101,10 @@ def _waiting(facts: RunFacts, waits: Waits) -> Because:
     if facts.row.reason == WaitReason.JITTER:
         text = f"by the jitter of its task it starts at {moment(waits.due_at)}, a little later than its time"
         return Because(reason=Cause.JITTER, level=Level.GOOD, message=text, until=waits.due_at)
+    if facts.row.reason == WaitReason.SNOOZE:
+        text = f"its task is snoozed: it starts at {moment(waits.due_at)}"
+        action = Releases(facts.row.namespace).resume(facts.row.task)
+        return Because(reason=Cause.SNOOZED, level=Level.BLOCKING, message=text, until=waits.due_at, action=action)
     return _retried(facts, waits)
 
 

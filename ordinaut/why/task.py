@@ -14,7 +14,7 @@ from ordinaut.shapes import Because, Why, WhySubject
 from ordinaut.states import WHY_SKIPPED, RunPhase, SkipReason
 from ordinaut.store.status import TaskRow
 from ordinaut.store.why import TaskFacts
-from ordinaut.why import queueing
+from ordinaut.why import events, queueing
 from ordinaut.why.ending import because_of
 from ordinaut.why.releases import Releases
 from ordinaut.why.wording import SOON, blocking, moment
@@ -43,11 +43,15 @@ def of_task(facts: TaskFacts) -> Why:
         *_authorized(row),
         *_asleep(row),
         *_overdue(facts),
+        *events.behind(facts),
         *queueing.unserved(facts.around.queue, facts.workers, namespace=row.namespace),
         *_active(facts),
         *_skipped(facts),
+        *events.skipped(facts),
         *(one for one in last if one.level is Level.BLOCKING),
         *_times(row),
+        *events.gathering(facts),
+        *events.listening(facts),
         *(one for one in last if one.level is not Level.BLOCKING),
     ]
     return Why(
@@ -115,7 +119,7 @@ def _asleep(row: TaskRow) -> Iterator[Because]:
         yield Because(
             reason=Cause.PAUSED,
             level=Level.BLOCKING,
-            message=f"it is paused since {moment(row.paused_at)} by {row.paused_by}: its schedules do not fire",
+            message=f"it is paused since {moment(row.paused_at)} by {row.paused_by}: {events.quiet(row)}",
             since=row.paused_at,
             by=row.paused_by,
             action=releases.resume(row.name),
@@ -126,7 +130,7 @@ def _asleep(row: TaskRow) -> Iterator[Because]:
         yield Because(
             reason=Cause.SUSPENDED,
             level=Level.BLOCKING,
-            message=f"spec.suspend is true, {declared}: its schedules do not fire",
+            message=f"spec.suspend is true, {declared}: {events.quiet(row)}",
             by=by,
             action=releases.edit_task(
                 row.name, origin=row.origin, change="set spec.suspend to false", body={"spec": {"suspend": False}}
@@ -173,7 +177,7 @@ def _times(row: TaskRow) -> Iterator[Because]:
             yield Because(reason=Cause.NEXT_TIME, level=level, message=text, until=due, action=by_hand)
         return
     match standing.task_scheduled(row).reason:
-        case "NoSchedules":
+        case "NoSchedules" if not standing.topics(row):
             text = "it has no schedules: it runs when somebody asks for it"
             yield Because(reason=Cause.NO_SCHEDULES, level=Level.NOTE, message=text, action=by_hand)
         case "NoFutureFirings":
@@ -238,7 +242,7 @@ def _skipped(facts: TaskFacts) -> Iterator[Because]:
 def _last(facts: TaskFacts) -> Iterator[Because]:
     row, releases = facts.row, Releases(facts.row.namespace)
     if row.run_id is None:
-        if not facts.fires:
+        if not facts.fires and not (facts.events and facts.events.fires):
             yield Because(reason=Cause.NEVER_RAN, level=Level.NOTE, message="it has never run")
         return
     if row.run_finished_at is None or row.run_phase is None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 
 from tests.cluster.processes import free_port
@@ -75,9 +75,9 @@ class Session:
         """Return the child that runs a module of Ordinaut."""
         return next(one for one in self.descendants() if module in " ".join(one.cmdline()))
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str) -> httpx2.Response:
         """Ask the API."""
-        return httpx.get(f"{self.url}/{path}", trust_env=False, timeout=30)
+        return httpx2.get(f"{self.url}/{path}", trust_env=False, timeout=30)
 
 
 @contextmanager

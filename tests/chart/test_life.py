@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("chart"), pytest.mark
 STEPS = ["one", "two"]
 TASKS = [f"t{number}" for number in range(5)]
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-CRDS = {(DEFINITIONS, "", f"{plural}.ordinaut.io") for plural in ("tasks", "pipelines", "tools")}
+CRDS = {(DEFINITIONS, "", f"{plural}.ordinaut.io") for plural in ("tasks", "pipelines", "tools", "hooks")}
 KEPT = CRDS | {("/apis/apiregistration.k8s.io/v1/apiservices", "", "v1alpha1.ordinaut.io")}
 """The CRDs, and what the API server makes of them."""
 

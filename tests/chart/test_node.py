@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.chart.conftest import IMAGE
@@ -69,7 +69,7 @@ def namespace(control_plane: ControlPlane) -> str:
     def there() -> bool:
         try:
             return bool(control_plane.call("GET", path))
-        except httpx.HTTPStatusError:
+        except httpx2.HTTPStatusError:
             return False
 
     until(there, what="the default service account")
@@ -217,7 +217,7 @@ def test_a_token_is_that_of_the_pods_account_and_bound_to_the_pod(
 
     url = f"{control_plane.url}/apis/authentication.k8s.io/v1/selfsubjectreviews"
     headers = {"Authorization": f"Bearer {token}"}
-    answer = httpx.post(url, json={}, headers=headers, verify=control_plane.tls(), trust_env=False)
+    answer = httpx2.post(url, json={}, headers=headers, verify=control_plane.tls(), trust_env=False)
     user = answer.json()["status"]["userInfo"]
     assert user["username"] == f"system:serviceaccount:{namespace}:default"
     assert user["extra"]["authentication.kubernetes.io/pod-name"] == ["asking"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.chart.conftest import Releases
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("chart"), pytest.mark
 Right = tuple[str, str, str]
 """Group, resource (with the name of the only object, if it is narrowed to one), verb."""
 
-KINDS = ("pipelines", "tasks", "tools")
+KINDS = ("hooks", "pipelines", "tasks", "tools")
 ACCOUNTS = ("ordinaut-operator", "ordinaut-api", "ordinaut-worker")
 
 # The whole of what Ordinaut may do in a cluster.
@@ -121,7 +121,7 @@ def ask_the_api(release: Release, users: Users, others: Users) -> dict[str, int]
     other_audience = control_plane.token_for("agent", users.namespace)
     own, foreign = (f"/v1/namespaces/{one.namespace}/tasks" for one in (users, others))
 
-    with httpx.Client(base_url=release.url(), timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=release.url(), timeout=30, trust_env=False) as client:
 
         def asked(token: str, path: str, method: str = "GET", body: object = None) -> int:
             headers = {"Authorization": f"Bearer {token}"}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -77,7 +77,7 @@ def versions(release: Release) -> set[str]:
 
 def reasons(pod: dict[str, Any]) -> dict[str, str]:
     """Return why a pod is not ready, from its own probe."""
-    answer = httpx.get(f"http://{pod['status']['podIP']}:9090/readyz", trust_env=False, timeout=10)
+    answer = httpx2.get(f"http://{pod['status']['podIP']}:9090/readyz", trust_env=False, timeout=10)
     return dict(answer.json().get("reasons", {}))
 
 

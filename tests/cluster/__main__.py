@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--controller-manager", action="store_true", help="also run kube-controller-manager")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     try:
         if options.fetch:
             for path in binaries.provide(gobuild.PROGRAMS).values():

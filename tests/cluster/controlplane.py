@@ -22,7 +22,7 @@ from ssl import SSLContext, create_default_context
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -103,10 +103,10 @@ class ControlPlane:
     # -- access --------------------------------------------------------------------------------------------------------
 
     def call(self, method: str, path: str, body: object = None, *, content_type: str = "application/json") -> Any:
-        """Send a request as cluster admin and return the decoded answer; raises `httpx.HTTPStatusError`."""
+        """Send a request as cluster admin and return the decoded answer; raises `httpx2.HTTPStatusError`."""
         answer = self._client.request(method, path, json=body, headers={"Content-Type": content_type})
         if answer.is_error:
-            raise httpx.HTTPStatusError(answer.text, request=answer.request, response=answer)
+            raise httpx2.HTTPStatusError(answer.text, request=answer.request, response=answer)
         return answer.json()
 
     def kubectl(
@@ -149,7 +149,7 @@ class ControlPlane:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         try:
             self.call("POST", path, {"metadata": {"name": service_account}})
-        except httpx.HTTPStatusError as error:
+        except httpx2.HTTPStatusError as error:
             if error.response.status_code != HTTPStatus.CONFLICT:
                 raise
         spec = {"audiences": [audience]} if audience else {}
@@ -210,7 +210,7 @@ class ControlPlane:
         self.kubeconfig = write_kubeconfig(
             self.directory / "kubeconfig", url=self.url, authority=self.authority.certificate, user=user
         )
-        self._client = httpx.Client(base_url=self.url, verify=self.tls(client=True), timeout=30, trust_env=False)
+        self._client = httpx2.Client(base_url=self.url, verify=self.tls(client=True), timeout=30, trust_env=False)
 
     def _etcd(self) -> list[str | Path]:
         return [
@@ -263,7 +263,7 @@ class ControlPlane:
         while True:
             try:
                 attempt()
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 if self._apiserver.poll() is not None or time.monotonic() > deadline:
                     raise ControlPlaneError(f"no {what} of the control plane: {error!r}\n{self.logs()}") from error
                 time.sleep(_POLL)

@@ -14,7 +14,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import yaml
 
 from tests.cluster.errors import MissingProgramError
@@ -24,7 +24,7 @@ PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
 
 INDEX = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
 
-_TIMEOUT = httpx.Timeout(20, connect=3)  # seconds; only a machine without access waits for the connection
+_TIMEOUT = httpx2.Timeout(20, connect=3)  # seconds; only a machine without access waits for the connection
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -32,11 +32,11 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 def download(names: list[str], cache: Path, version: str) -> None:
     """Put those of the named programs that the archive of `version`'s minor release holds into `cache`."""
     try:
-        with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
+        with httpx2.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
             releases = yaml.safe_load(client.get(INDEX).raise_for_status().content)["releases"]
             archive = _newest_patch(releases, version)
             content = client.get(archive["selfLink"]).raise_for_status().content
-    except (httpx.HTTPError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (httpx2.HTTPError, yaml.YAMLError, KeyError, TypeError) as error:
         raise MissingProgramError(f"the envtest archive cannot be downloaded ({error!r})") from error
     if hashlib.sha512(content).hexdigest() != archive["hash"]:
         raise MissingProgramError(f"{archive['selfLink']} does not have the hash that its index names")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.cluster.controlplane import ControlPlane
@@ -132,7 +132,7 @@ def test_a_token_is_valid_for_its_audience_only(control_plane: ControlPlane, nam
 def test_a_killed_api_server_comes_back_with_its_data(control_plane: ControlPlane, namespace: str) -> None:
     configmap(control_plane, namespace, "kept")
     control_plane.stop_apiserver()
-    with pytest.raises(httpx.ConnectError):
+    with pytest.raises(httpx2.ConnectError):
         control_plane.call("GET", "/readyz")
     control_plane.start_apiserver()
     kept = control_plane.call("GET", f"/api/v1/namespaces/{namespace}/configmaps/kept")
@@ -144,7 +144,7 @@ def test_a_paused_api_server_hangs_until_it_goes_on(control_plane: ControlPlane,
     control_plane.pause_apiserver()
     try:
         admin = control_plane.tls(client=True)
-        with httpx.Client(verify=admin, timeout=0.5) as impatient, pytest.raises(httpx.TimeoutException):
+        with httpx2.Client(verify=admin, timeout=0.5) as impatient, pytest.raises(httpx2.TimeoutException):
             impatient.get(control_plane.url + path)
     finally:
         control_plane.resume_apiserver()
@@ -164,14 +164,14 @@ def test_the_proxy_fails_as_told_and_passes_again(
 ) -> None:
     path = f"{proxy.url}/api/v1/namespaces/{namespace}"
     token = control_plane.token_for("client", namespace)
-    with httpx.Client(verify=control_plane.tls(), headers={"Authorization": f"Bearer {token}"}) as client:
+    with httpx2.Client(verify=control_plane.tls(), headers={"Authorization": f"Bearer {token}"}) as client:
         assert client.get(path).json()["message"].endswith(f'in the namespace "{namespace}"')
 
         proxy.switch(Mode.UNAVAILABLE)
         assert client.get(path).status_code == 503
 
         proxy.switch(Mode.REFUSING)
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(httpx2.ConnectError):
             client.get(path)
 
         proxy.switch(Mode.PASSING)
@@ -191,14 +191,14 @@ def test_a_watch_streams_through_the_proxy_and_ends_with_a_fault(
     let_read_configmaps(control_plane, namespace, "watcher")
     token = control_plane.token_for("watcher", namespace)
     url = f"{proxy.url}/api/v1/namespaces/{namespace}/configmaps"
-    with httpx.Client(verify=control_plane.tls(), headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+    with httpx2.Client(verify=control_plane.tls(), headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
         eventually(lambda: client.get(url).is_success)
         with client.stream("GET", url, params={"watch": "1"}) as watch:
             events = watch.iter_lines()
             configmap(control_plane, namespace, "seen")
             assert json.loads(next(events))["object"]["metadata"]["name"] == "seen"
             proxy.switch(Mode.UNAVAILABLE)
-            with pytest.raises(httpx.TransportError):
+            with pytest.raises(httpx2.TransportError):
                 next(events)
 
 
@@ -223,7 +223,7 @@ def test_nothing_is_left_of_a_control_plane_whose_test_run_was_killed(tmp_path: 
     with subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True) as runner:
         assert runner.stdout
         kubeconfig = Path(runner.stdout.readline().strip().removeprefix("export KUBECONFIG="))
-        url = httpx.URL(json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+        url = httpx2.URL(json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
         runner.kill()
 
     def listening() -> bool:

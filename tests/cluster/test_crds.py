@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.errors import Invalid
@@ -37,6 +37,14 @@ spec:
     rdates: [2026-01-13T08:00:00Z]
   - {interval: 5m}
   - {at: 2028-02-29T00:00:00+02:00}
+  triggers:
+  - topic: mail.received
+    if: data.priority == 'high'
+    params: {from: "${event.data.from}", deep: [{text: "of ${event.id}", none: null}]}
+    debounce: 1m30s
+  - topic: run.>
+    params: {all: "${events}"}
+    batch: {maxSize: 1000, timeout: 1h}
   pipeline:
     params: {type: object, properties: {city: {type: [string, "null"], default: null}}}
     steps:
@@ -109,7 +117,7 @@ def test_the_columns_show_schedule_and_times(installed: ControlPlane, namespace:
     assert installed.kubectl("-n", namespace, "get", "ordinaut", "-o", "name").stdout == "task.ordinaut.io/full\n"
     assert [text.strip() for text in shown[:-1]] == [
         "full",
-        "30 8 * * 1-5 +3",
+        "30 8 * * 1-5 +5",
         "Europe/Chisinau, UTC",
         "true",
         "2026-11-24T06:30:00Z",
@@ -121,6 +129,12 @@ def test_the_columns_show_schedule_and_times(installed: ControlPlane, namespace:
 def _task(**fields: Any) -> dict[str, Any]:
     spec = {"pipelineRef": {"name": "briefing"}, "schedules": [fields]}
     return {"apiVersion": "ordinaut.io/v1alpha1", "kind": "Task", "metadata": {"name": "tried"}, "spec": spec}
+
+
+def _triggered(**fields: Any) -> dict[str, Any]:
+    document = _task(at="2030-01-01T00:00:00Z")
+    document["spec"]["triggers"] = [{"topic": "mail.received", **fields}]
+    return document
 
 
 def _tool(url: str) -> dict[str, Any]:
@@ -196,6 +210,40 @@ _EDGES: dict[str, tuple[Callable[[Any], dict[str, Any]], list[object]]] = {
         lambda text: _task(interval=text),
         ["1s", "1d12h", "0d1s", "0s", "00h0m", "1ms", "s", "1.5h", "5m ", "1m1h", "1" * 6 + "d", "1" * 7 + "d"],
     ),
+    "topic": (
+        lambda text: _triggered(topic=text),
+        [
+            *("mail", "mail.*", "*.received", "*", ">", "mail.>", "*.*.>", "run.failed", "com.Example.a-b_c.7"),
+            *(
+                "",
+                "mail.",
+                ".mail",
+                "mail..x",
+                "mail.*x",
+                "m>",
+                ">.x",
+                "mail received",
+                "io.ordinaut.run.failed",
+                "mail\n",
+            ),
+            "x" * 129,
+        ],
+    ),
+    "debounce": (
+        lambda text: _triggered(debounce=text),
+        ["1s", "1h", "60m", "59m60s", "61m", "1h1s", "1d", "0d1s", "0s", "500ms", "1s500ms", "", "s"],
+    ),
+    "batch": (
+        lambda batch: _triggered(batch=batch),
+        [
+            {"maxSize": 1, "timeout": "1s"},
+            {"maxSize": 0, "timeout": "1s"},
+            {"maxSize": 1.5, "timeout": "1s"},
+            {"timeout": "1s"},
+            {"maxSize": 9, "timeout": "61m"},
+        ],
+    ),
+    "condition": (lambda text: _triggered(**{"if": text}), ["data", "${data}", "", "x" * 513]),
     "bounds": (
         lambda bounds: _task(cron="@daily", start=bounds[0], end=bounds[1]),
         [
@@ -261,7 +309,7 @@ def test_api_server_and_models_agree_at_the_edges(
     try:
         installed.call("POST", f"{path}?dryRun=All&fieldValidation=Strict", document)
         said = ""
-    except httpx.HTTPStatusError as error:
+    except httpx2.HTTPStatusError as error:
         said = str(error)
     assert bool(said) == bool(refusals), said or refusals
     assert all(refusal in said for refusal in refusals)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.access.caller import Authority, Caller
@@ -59,16 +59,16 @@ def token_of(control_plane: ControlPlane, namespace: str, account: str) -> str:
 
 
 @asynccontextmanager
-async def serving(database: str, readiness: Readiness | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(database: str, readiness: Readiness | None = None) -> AsyncIterator[httpx2.AsyncClient]:
     """Run the application; yields a client of it."""
     settings = ApiSettings(database_url=database, authentication=(Authority.KUBERNETES,), rate_limit_failures=0)
     app = create_app(settings, readiness=readiness)
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ordinaut.example")
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://ordinaut.example")
     async with app.router.lifespan_context(app), client:
         yield client
 
 
-async def get(client: httpx.AsyncClient, token: str, path: str, method: str = "GET") -> httpx.Response:
+async def get(client: httpx2.AsyncClient, token: str, path: str, method: str = "GET") -> httpx2.Response:
     return await client.request(method, path, headers={"Authorization": f"Bearer {token}"})
 
 
@@ -222,7 +222,7 @@ async def test_one_question_serves_many_requests(
     assert [late - early for early, late in zip(before, after, strict=True)] == [1, 1]
 
 
-async def settled(client: httpx.AsyncClient) -> bool:
+async def settled(client: httpx2.AsyncClient) -> bool:
     """Whether the api has asked the API server for the first time."""
     transport: Any = client._transport
     readiness: Readiness = transport.app.state.backend.readiness

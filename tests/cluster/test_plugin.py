@@ -135,7 +135,7 @@ def test_programs_get_the_same_as_data(installation: Installation) -> None:
         ("api", 1, 1),
     ]
     assert found["measures"]["slots"] == 8
-    assert found["versions"]["definitions"] == {"tasks": True, "pipelines": True, "tools": True}
+    assert found["versions"]["definitions"] == {"tasks": True, "pipelines": True, "tools": True, "hooks": True}
 
 
 def test_it_is_found_without_its_namespace_and_one_kubectl_asks_all_questions(installation: Installation) -> None:

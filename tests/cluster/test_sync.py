@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.resources.manifest import API_VERSION
@@ -255,7 +255,7 @@ async def test_a_token_that_has_changed_is_read_anew(
 def whoami(proxy: FaultProxy, control_plane: ControlPlane, token: str) -> int:
     url = f"{proxy.url}/apis/{API_VERSION}"
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.get(url, headers=headers, verify=control_plane.tls(), trust_env=False).status_code
+    return httpx2.get(url, headers=headers, verify=control_plane.tls(), trust_env=False).status_code
 
 
 async def test_a_database_outage_loses_neither_edits_nor_deletes(

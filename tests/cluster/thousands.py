@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-import httpx
+import httpx2
 
 from ordinaut_operator.kube import path_of
 from tests.cluster.controlplane import ControlPlane
@@ -27,7 +27,7 @@ def create(control_plane: ControlPlane, namespace: str, manifests: Iterable[dict
     collection = path_of(first["kind"], namespace=namespace)
     control_plane.call("POST", collection, first)
     folder = f"/registry/ordinaut.io/{collection.rpartition('/')[2]}/{namespace}"
-    with httpx.Client(base_url=control_plane.etcd_url, trust_env=False, timeout=60) as etcd:
+    with httpx2.Client(base_url=control_plane.etcd_url, trust_env=False, timeout=60) as etcd:
         (made,) = _ask(etcd, "range", {"key": _encoded(f"{folder}/{first['metadata']['name']}")})["kvs"]
         template = json.loads(base64.b64decode(made["value"]))
         for begin in range(0, len(others), _AT_ONCE):
@@ -55,6 +55,6 @@ def _encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def _ask(etcd: httpx.Client, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+def _ask(etcd: httpx2.Client, verb: str, body: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = etcd.post(f"/v3/kv/{verb}", json=body).raise_for_status().json()
     return answer

@@ -13,7 +13,7 @@ from tests import running
 from tests.faults.invariants import Figures
 from tests.faults.scene import Scene
 from tests.running import Processes
-from tests.servers import StoppablePostgres
+from tests.servers import StoppablePostgres, StoppableValkey
 from tests.toolserver import ToolServer
 
 COLUMNS = [
@@ -51,6 +51,14 @@ async def durable_scene(
             )
             await made.set()
             yield made
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[StoppableValkey]:
+    """A Valkey of the test's own, to be stopped and started again."""
+    server = StoppableValkey()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -27,14 +27,6 @@ LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 
 
 @pytest.fixture
-def own_valkey() -> Iterator[StoppableValkey]:
-    """A Valkey of the test's own."""
-    server = StoppableValkey()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def system(
     own_postgres: StoppablePostgres, own_valkey: StoppableValkey, tmp_path: Path
 ) -> Iterator[tuple[Processes, list[running.Running]]]:

@@ -67,7 +67,7 @@ def test_the_job_gets_the_schedule_and_the_sources_of_all_pods(render: Render) -
 def test_the_crds_are_those_of_the_repository_and_stay(render: Render) -> None:
     made = {one["metadata"]["name"]: one for one in render(given()) if one["kind"] == "CustomResourceDefinition"}
     files = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))]
-    assert len(files) == len(made) == 3
+    assert len(files) == len(made) == 4
     for one in files:
         assert made[one["metadata"]["name"]]["spec"] == one["spec"]
     assert {one["metadata"]["annotations"]["helm.sh/resource-policy"] for one in made.values()} == {"keep"}
@@ -76,6 +76,6 @@ def test_the_crds_are_those_of_the_repository_and_stay(render: Render) -> None:
 def test_the_crds_go_only_where_that_is_asked_for(render: Render) -> None:
     crds = {"keep": False, "annotations": {"argocd.argoproj.io/sync-options": "ServerSideApply=true"}}
     made = [one for one in render(given(crds=crds)) if one["kind"] == "CustomResourceDefinition"]
-    assert [one["metadata"]["annotations"] for one in made] == [crds["annotations"]] * 3
+    assert [one["metadata"]["annotations"] for one in made] == [crds["annotations"]] * 4
     left_out = render(given(crds={"enabled": False}))
     assert not [one for one in left_out if one["kind"] == "CustomResourceDefinition"]

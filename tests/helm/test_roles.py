@@ -8,10 +8,10 @@ from tests.helm.looking import CLUSTERWIDE, TOKENS, Render, given, pod, variable
 from tests.helm.rendering import ROOT, Object, pick
 
 WATCHED = [
-    {"apiGroups": ["ordinaut.io"], "resources": ["tasks", "pipelines", "tools"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["ordinaut.io"], "resources": ["tasks", "pipelines", "tools", "hooks"], "verbs": ["list", "watch"]},
     {
         "apiGroups": ["ordinaut.io"],
-        "resources": ["tasks/status", "pipelines/status", "tools/status"],
+        "resources": ["tasks/status", "pipelines/status", "tools/status", "hooks/status"],
         "verbs": ["patch"],
     },
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},

@@ -52,6 +52,12 @@ def test_only_the_operator_knows_redis(render: Render) -> None:
         assert not [name for name in variables(pod(objects, other)) if "REDIS" in name]
 
 
+@pytest.mark.parametrize(("inbox", "said"), [(True, None), (False, "off")])
+def test_the_inbox_can_be_closed(render: Render, inbox: bool, said: str | None) -> None:
+    found = variables(pod(render(given(redis={"existingSecret": "cache", "inbox": inbox})), "operator"))
+    assert found.get("ORDINAUT_INBOX") == said
+
+
 def test_without_redis_there_is_no_stream_of_events(render: Render) -> None:
     found = variables(pod(render(given()), "operator"))
     assert found["ORDINAUT_EVENTS"] == "off"

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import httpx
+import httpx2
 import uvicorn
 
 from ordinaut import shapes
@@ -15,6 +15,7 @@ from ordinaut.probes import Readiness
 from ordinaut_api.app import create_app
 from ordinaut_api.identity.gatekeeper import Gatekeeper
 from ordinaut_api.settings import ApiSettings
+from ordinaut_api.streams import Unread
 
 TASKS = "/v1/namespaces/default/tasks"
 PIPELINES = "/v1/namespaces/default/pipelines"
@@ -35,14 +36,14 @@ async def serving(
     readiness: Readiness | None = None,
     gatekeeper: Gatekeeper | None = None,
     **settings: Any,
-) -> AsyncIterator[httpx.AsyncClient]:
+) -> AsyncIterator[httpx2.AsyncClient]:
     """Run the application, with another ``gatekeeper`` if one is given; yields a client of it."""
     app = create_app(ApiSettings(database_url=database, **settings), readiness=readiness, stopping=stopping)
     async with app.router.lifespan_context(app):
         if gatekeeper is not None:
             app.state.backend = replace(app.state.backend, gatekeeper=gatekeeper)
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
             yield client
 
 
@@ -56,25 +57,32 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def listening(
-    database: str, *, stopping: Callable[[], bool] = lambda: False, **settings: Any
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the application on a port, where answers come piece by piece; yields a client of it."""
+    database: str,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+    gatekeeper: Gatekeeper | None = None,
+    **settings: Any,
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """Run the application on a port, where answers come piece by piece; as :func:`serving` else."""
     app = create_app(ApiSettings(database_url=database, **settings), stopping=stopping)
-    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=5))
+    config = uvicorn.Config(app, http=Unread, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=5)
+    server = _Server(config)
     serving = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(60):
             while not server.started:
                 await asyncio.sleep(0.01)
+        if gatekeeper is not None:
+            app.state.backend = replace(app.state.backend, gatekeeper=gatekeeper)
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
             yield client
     finally:
         server.should_exit = True
         await serving
 
 
-def problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+def problem(answer: httpx2.Response, status: int, slug: str) -> dict[str, Any]:
     """Check that an answer is a problem of a kind, and return it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

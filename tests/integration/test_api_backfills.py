@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut import shapes
@@ -26,7 +26,7 @@ WEEK = {"from": "2026-02-23T00:00:00Z", "to": "2026-03-01T23:59:59Z"}
 
 
 @pytest.fixture
-async def api(database: str, pool: Pool) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str, pool: Pool) -> AsyncIterator[httpx2.AsyncClient]:
     await declare(pool, DAILY)
     async with serving(database) as client:
         yield client
@@ -39,7 +39,7 @@ async def count(pool: Pool, table: str) -> int:
     return int(row[0])
 
 
-async def test_a_backfill_is_planned_made_seen_and_cancelled(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_backfill_is_planned_made_seen_and_cancelled(api: httpx2.AsyncClient, pool: Pool) -> None:
     answer = await api.post(PATH, json={**WEEK, "dryRun": True}, headers={"idempotency-key": "k"})
     assert answer.status_code == 200, answer.text
     plan = shapes.BackfillPlan.model_validate(answer.json())
@@ -83,7 +83,7 @@ async def test_a_backfill_is_planned_made_seen_and_cancelled(api: httpx.AsyncCli
     ]
 
 
-async def test_the_same_request_twice_makes_one_backfill(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_the_same_request_twice_makes_one_backfill(api: httpx2.AsyncClient, pool: Pool) -> None:
     key = {"idempotency-key": "last-week"}
     answers = await asyncio.gather(*(api.post(PATH, json=WEEK, headers=key) for _ in range(3)))
     assert {answer.status_code for answer in answers} == {201}
@@ -114,7 +114,7 @@ async def test_the_same_request_twice_makes_one_backfill(api: httpx.AsyncClient,
     ],
 )
 async def test_what_makes_no_sense_is_refused(
-    api: httpx.AsyncClient, pool: Pool, document: dict[str, Any], field: str, said: str
+    api: httpx2.AsyncClient, pool: Pool, document: dict[str, Any], field: str, said: str
 ) -> None:
     found = problem(await api.post(PATH, json=document), 422, "invalid")
     assert [error["field"] for error in found["errors"]] == [field]
@@ -122,7 +122,7 @@ async def test_what_makes_no_sense_is_refused(
     assert await count(pool, "backfill") == 0
 
 
-async def test_what_is_not_there_is_said(api: httpx.AsyncClient) -> None:
+async def test_what_is_not_there_is_said(api: httpx2.AsyncClient) -> None:
     nobody = UUID(int=7)
     problem(await api.post(f"{TASKS}/nobody/backfills", json=WEEK), 404, "not-found")
     problem(await api.post(f"{TASKS}/nobody/backfills", json={**WEEK, "dryRun": True}), 404, "not-found")
@@ -133,14 +133,14 @@ async def test_what_is_not_there_is_said(api: httpx.AsyncClient) -> None:
     problem(await api.get(f"/v1/namespaces/other/backfills/{nobody}"), 404, "not-found")
 
 
-async def test_a_window_with_nothing_in_it_is_over_at_once_and_says_why(api: httpx.AsyncClient) -> None:
+async def test_a_window_with_nothing_in_it_is_over_at_once_and_says_why(api: httpx2.AsyncClient) -> None:
     answer = await api.post(PATH, json={"from": "2026-02-23T09:00:00Z", "to": "2026-02-23T10:00:00Z"})
     assert answer.status_code == 201
     assert answer.json()["status"]["phase"] == "Completed"
     assert answer.json()["status"]["message"].endswith("the next one after its beginning is 2026-02-24T08:00:00Z")
 
 
-async def test_the_list_comes_in_pages(api: httpx.AsyncClient) -> None:
+async def test_the_list_comes_in_pages(api: httpx2.AsyncClient) -> None:
     names = [(await api.post(PATH, json=WEEK)).json()["metadata"]["name"] for _ in range(5)]
     for listed in (PATH, BACKFILLS):
         found, cursor = [], ""
@@ -151,7 +151,7 @@ async def test_the_list_comes_in_pages(api: httpx.AsyncClient) -> None:
         assert found == names[::-1]
 
 
-async def test_the_client_makes_follows_and_cancels_a_backfill(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_the_client_makes_follows_and_cancels_a_backfill(api: httpx2.AsyncClient, pool: Pool) -> None:
     client = Client("http://127.0.0.1:8080", transport=api._transport)
     since, until = datetime(2026, 2, 23, tzinfo=UTC), datetime(2026, 2, 24, 12, tzinfo=UTC)
     plan = await client.tasks.plan_backfill("daily", from_=since, to=until)

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.states import Origin
@@ -22,7 +22,7 @@ BATCH = f"{TASKS}:batch"
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with serving(database) as client:
         yield client
 
@@ -47,7 +47,7 @@ async def transactions(pool: Pool) -> int:
         return int(row[0])
 
 
-async def test_a_thousand_are_one_transaction(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_thousand_are_one_transaction(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, pipeline("p", LOG))
     items = many(1000)
     made = await api.post(BATCH, json={"items": items}, timeout=60)
@@ -63,7 +63,7 @@ async def test_a_thousand_are_one_transaction(api: httpx.AsyncClient, pool: Pool
     assert found["status"]["phase"] == "Scheduled"
 
 
-async def test_each_says_what_became_of_it(api: httpx.AsyncClient) -> None:
+async def test_each_says_what_became_of_it(api: httpx2.AsyncClient) -> None:
     items = many(3)
     first = (await api.post(BATCH, json={"items": items[:2]})).json()["items"]
     items[1]["spec"]["priority"] = 9
@@ -72,7 +72,7 @@ async def test_each_says_what_became_of_it(api: httpx.AsyncClient) -> None:
     assert [one["uid"] for one in again[:2]] == [one["uid"] for one in first]
 
 
-async def test_every_mistake_is_named_with_its_place_and_nothing_is_made(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_every_mistake_is_named_with_its_place_and_nothing_is_made(api: httpx2.AsyncClient, pool: Pool) -> None:
     items = many(40)
     items[17]["spec"]["schedules"][0]["cron"] = "60 * * * *"
     items[33]["spec"]["prioritty"] = 1
@@ -104,12 +104,12 @@ async def test_every_mistake_is_named_with_its_place_and_nothing_is_made(api: ht
         ({"items": [task(f"t{n}", LOG) for n in range(1001)]}, "items"),
     ],
 )
-async def test_what_is_no_batch_is_refused(api: httpx.AsyncClient, document: dict[str, Any], field: str) -> None:
+async def test_what_is_no_batch_is_refused(api: httpx2.AsyncClient, document: dict[str, Any], field: str) -> None:
     found = problem(await api.post(BATCH, json=document), 422, "invalid")
     assert found["errors"][0]["field"] == field
 
 
-async def test_names_of_others_are_all_named_and_nothing_is_made(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_names_of_others_are_all_named_and_nothing_is_made(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("task-0001", LOG), task("task-0003", LOG), origin=Origin.KUBERNETES)
     found = problem(await api.post(BATCH, json={"items": many(5)}), 409, "conflict")
     assert [error["field"] for error in found["errors"]] == ["items[1].metadata.name", "items[3].metadata.name"]
@@ -117,7 +117,7 @@ async def test_names_of_others_are_all_named_and_nothing_is_made(api: httpx.Asyn
     assert await names(pool) == ["task-0001", "task-0003"]
 
 
-async def test_a_batch_may_be_larger_than_other_bodies_but_not_endless(api: httpx.AsyncClient) -> None:
+async def test_a_batch_may_be_larger_than_other_bodies_but_not_endless(api: httpx2.AsyncClient) -> None:
     filler = {"filler": "x" * 1000}
     large = json.dumps({"items": many(400, params=filler)}).encode()
     assert body.MAX_BODY < len(large) < body.MAX_BATCH
@@ -129,7 +129,7 @@ async def test_a_batch_may_be_larger_than_other_bodies_but_not_endless(api: http
     problem(await api.post(BATCH, content=too_many, headers=headers), 413, "too-large")
 
 
-async def test_a_key_makes_a_batch_once(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_key_makes_a_batch_once(api: httpx2.AsyncClient, pool: Pool) -> None:
     key = {"idempotency-key": str(uuid.uuid4())}
     answers = await asyncio.gather(*(api.post(BATCH, json={"items": many(20)}, headers=key) for _ in range(6)))
     assert {answer.status_code for answer in answers} == {200}

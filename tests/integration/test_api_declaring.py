@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.access.caller import Caller
@@ -28,12 +28,12 @@ DOCUMENTS = {
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with serving(database) as client:
         yield client
 
 
-async def patch(api: httpx.AsyncClient, path: str, change: dict[str, Any], **headers: str) -> httpx.Response:
+async def patch(api: httpx2.AsyncClient, path: str, change: dict[str, Any], **headers: str) -> httpx2.Response:
     return await api.patch(path, json=change, headers={**MERGE_PATCH, **headers})
 
 
@@ -45,7 +45,7 @@ async def count(pool: Pool, table: str) -> int:
 
 
 @pytest.mark.parametrize("collection", DOCUMENTS)
-async def test_create_makes_it_once(api: httpx.AsyncClient, collection: str) -> None:
+async def test_create_makes_it_once(api: httpx2.AsyncClient, collection: str) -> None:
     document = DOCUMENTS[collection]
     created = await api.post(collection, json=document)
     assert created.status_code == 201, created.text
@@ -60,7 +60,7 @@ async def test_create_makes_it_once(api: httpx.AsyncClient, collection: str) -> 
 
 
 @pytest.mark.parametrize("collection", DOCUMENTS)
-async def test_if_match_lets_only_whoever_saw_the_latest_change_it(api: httpx.AsyncClient, collection: str) -> None:
+async def test_if_match_lets_only_whoever_saw_the_latest_change_it(api: httpx2.AsyncClient, collection: str) -> None:
     document, path = DOCUMENTS[collection], f"{collection}/thing"
     first = (await api.put(path, json=document)).headers["etag"]
     change = {"metadata": {"labels": {"team": "a"}}}
@@ -91,13 +91,13 @@ async def test_if_match_lets_only_whoever_saw_the_latest_change_it(api: httpx.As
     ("header", "value"),
     [("if-match", "unquoted"), ("if-match", '"a" "b"'), ("if-match", '"' + "a" * 5000), ("if-none-match", '"a"')],
 )
-async def test_a_precondition_that_is_none_is_refused(api: httpx.AsyncClient, header: str, value: str) -> None:
+async def test_a_precondition_that_is_none_is_refused(api: httpx2.AsyncClient, header: str, value: str) -> None:
     answer = await api.put(f"{TASKS}/thing", json=DOCUMENTS[TASKS], headers={header: value})
     found = problem(answer, 422, "invalid")
     assert found["errors"][0]["field"].lower() == header
 
 
-async def test_a_patch_merges(api: httpx.AsyncClient) -> None:
+async def test_a_patch_merges(api: httpx2.AsyncClient) -> None:
     document = task("thing", LOG, params={"city": "Iasi", "days": 3}, priority=7)
     document["metadata"]["labels"] = {"team": "a", "tier": "1"}
     path = f"{TASKS}/thing"
@@ -136,7 +136,7 @@ async def test_a_patch_merges(api: httpx.AsyncClient) -> None:
     ],
 )
 async def test_a_patch_that_makes_it_wrong_is_refused(
-    api: httpx.AsyncClient, change: dict[str, Any], field: str
+    api: httpx2.AsyncClient, change: dict[str, Any], field: str
 ) -> None:
     before = await api.post(TASKS, json=DOCUMENTS[TASKS])
     found = problem(await patch(api, f"{TASKS}/thing", change), 422, "invalid")
@@ -145,14 +145,14 @@ async def test_a_patch_that_makes_it_wrong_is_refused(
     assert (await api.get(f"{TASKS}/thing")).headers["etag"] == before.headers["etag"]
 
 
-async def test_a_patch_has_its_own_type(api: httpx.AsyncClient) -> None:
+async def test_a_patch_has_its_own_type(api: httpx2.AsyncClient) -> None:
     await api.post(TASKS, json=DOCUMENTS[TASKS])
     answer = await api.patch(f"{TASKS}/thing", json={})
     problem(answer, 415, "unsupported-media-type")
     assert answer.headers["accept-patch"] == "application/merge-patch+json"
 
 
-async def test_of_two_patches_with_one_etag_one_wins(api: httpx.AsyncClient) -> None:
+async def test_of_two_patches_with_one_etag_one_wins(api: httpx2.AsyncClient) -> None:
     etag = (await api.post(TASKS, json=DOCUMENTS[TASKS])).headers["etag"]
     answers = await asyncio.gather(
         *(patch(api, f"{TASKS}/thing", {"spec": {"priority": n}}, **{"if-match": etag}) for n in (1, 2))
@@ -160,7 +160,7 @@ async def test_of_two_patches_with_one_etag_one_wins(api: httpx.AsyncClient) -> 
     assert sorted(answer.status_code for answer in answers) == [200, 412]
 
 
-async def test_patches_without_an_etag_all_take_effect(api: httpx.AsyncClient) -> None:
+async def test_patches_without_an_etag_all_take_effect(api: httpx2.AsyncClient) -> None:
     await api.post(TASKS, json=DOCUMENTS[TASKS])
     answers = await asyncio.gather(
         *(patch(api, f"{TASKS}/thing", {"metadata": {"labels": {f"l{n}": "x"}}}) for n in range(4))
@@ -173,7 +173,7 @@ async def test_patches_without_an_etag_all_take_effect(api: httpx.AsyncClient) -
 @pytest.mark.parametrize("origin", [Origin.KUBERNETES, Origin.DIRECTORY])
 @pytest.mark.parametrize("collection", DOCUMENTS)
 async def test_what_others_own_is_refused_by_every_way_to_edit_it(
-    api: httpx.AsyncClient, pool: Pool, collection: str, origin: Origin
+    api: httpx2.AsyncClient, pool: Pool, collection: str, origin: Origin
 ) -> None:
     document, path = DOCUMENTS[collection], f"{collection}/thing"
     await declare(pool, document, origin=origin)
@@ -189,13 +189,13 @@ async def test_what_others_own_is_refused_by_every_way_to_edit_it(
     assert (await api.get(path)).headers["etag"] == etag
 
 
-async def test_fifty_creates_of_one_name_make_one(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_fifty_creates_of_one_name_make_one(api: httpx2.AsyncClient, pool: Pool) -> None:
     answers = await asyncio.gather(*(api.post(TASKS, json=DOCUMENTS[TASKS]) for _ in range(50)))
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 49}
     assert await count(pool, "task") == 1
 
 
-async def test_fifty_posts_of_one_key_make_one_and_get_one_answer(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_fifty_posts_of_one_key_make_one_and_get_one_answer(api: httpx2.AsyncClient, pool: Pool) -> None:
     key = {"idempotency-key": str(uuid.uuid4())}
     answers = await asyncio.gather(*(api.post(TASKS, json=DOCUMENTS[TASKS], headers=key) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {201}
@@ -206,7 +206,7 @@ async def test_fifty_posts_of_one_key_make_one_and_get_one_answer(api: httpx.Asy
     assert await count(pool, "audit") == 1
 
 
-async def test_a_key_stands_for_one_request(api: httpx.AsyncClient) -> None:
+async def test_a_key_stands_for_one_request(api: httpx2.AsyncClient) -> None:
     key = {"idempotency-key": "k"}
     run = f"{TASKS}/thing/run"
     await api.post(TASKS, json=DOCUMENTS[TASKS])
@@ -222,7 +222,7 @@ async def test_a_key_stands_for_one_request(api: httpx.AsyncClient) -> None:
         problem(await api.post(run, headers={"idempotency-key": wrong}), 422, "invalid")
 
 
-async def test_a_key_of_a_refused_request_may_be_used_again(api: httpx.AsyncClient) -> None:
+async def test_a_key_of_a_refused_request_may_be_used_again(api: httpx2.AsyncClient) -> None:
     key = {"idempotency-key": "k"}
     problem(await api.post(f"{TASKS}/thing/run", headers=key), 404, "not-found")
     await api.post(TASKS, json=DOCUMENTS[TASKS])
@@ -235,8 +235,8 @@ async def test_a_namespace_holds_as_many_as_its_quota_says(database: str, pool: 
         for name in ("one", "two"):
             assert (await api.post(TASKS, json=task(name, LOG))).status_code == 201
         quota = (await api.get(QUOTA)).json()
-        assert quota["limits"] == {"tasks": 2, "pipelines": 0, "tools": 1000}
-        assert quota["used"] == {"tasks": 2, "pipelines": 0, "tools": 0}
+        assert quota["limits"] == {"tasks": 2, "pipelines": 0, "tools": 1000, "hooks": 100}
+        assert quota["used"] == {"tasks": 2, "pipelines": 0, "tools": 0, "hooks": 0}
         for answer in (
             await api.post(TASKS, json=task("three", LOG)),
             await api.put(f"{TASKS}/three", json=task("three", LOG)),

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.states import RunPhase, StepPhase
@@ -15,6 +15,7 @@ from ordinaut.store import work
 from ordinaut.store.pool import Pool
 from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
 from tests.declaring import declare, task
+from tests.integration.following import following, happened, move, write
 from tests.integration.serving import RUNS, TASKS, listening, problem, serving
 
 pytestmark = pytest.mark.integration
@@ -27,12 +28,12 @@ Event = dict[str, Any]
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with serving(database) as client:
         yield client
 
 
-async def make_run(api: httpx.AsyncClient, name: str = "briefing") -> str:
+async def make_run(api: httpx2.AsyncClient, name: str = "briefing") -> str:
     answer = await api.post(f"{TASKS}/{name}/run")
     assert answer.status_code == 202, answer.text
     return str(answer.json()["metadata"]["name"])
@@ -62,7 +63,7 @@ class Worker:
             return bool(await settle(connection, [Settlement(self._leased, steps=steps, run=run)], done=done))
 
 
-async def read(stream: httpx.Response) -> AsyncIterator[Event]:
+async def read(stream: httpx2.Response) -> AsyncIterator[Event]:
     """Yield the events of a stream; comments as events named ``:``."""
     event: Event = {}
     async for line in stream.aiter_lines():
@@ -115,7 +116,7 @@ async def test_a_run_is_followed_step_by_step_until_its_end(database: str, pool:
 
 
 async def test_a_stream_keeps_the_connection_alive(database: str, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
+    monkeypatch.setattr("ordinaut_api.streams.HEARTBEAT", 0.05)
     await declare(pool, task("briefing", *STEPS))
     async with listening(database) as api, asyncio.timeout(60):
         run = await make_run(api)
@@ -161,7 +162,7 @@ async def test_a_caller_has_so_many_streams_and_no_more_and_no_connection_waits_
         await again.aclose()
 
 
-async def test_a_run_of_another_namespace_is_unknown_to_every_verb(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_of_another_namespace_is_unknown_to_every_verb(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = await make_run(api)
     for run_id in (run, str(uuid.uuid4())):
@@ -176,7 +177,7 @@ async def test_a_run_of_another_namespace_is_unknown_to_every_verb(api: httpx.As
             assert problem(answer, 404, "not-found")["detail"] == f"Run {run_id} does not exist in namespace other."
 
 
-async def test_a_retry_goes_on_where_the_run_failed(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_retry_goes_on_where_the_run_failed(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = await make_run(api)
     worker = Worker(pool)
@@ -201,7 +202,7 @@ async def test_a_retry_goes_on_where_the_run_failed(api: httpx.AsyncClient, pool
     ]
 
 
-async def test_of_a_cancel_and_a_commit_exactly_one_counts(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_of_a_cancel_and_a_commit_exactly_one_counts(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     for _ in range(10):
         run = await make_run(api)
@@ -217,7 +218,7 @@ async def test_of_a_cancel_and_a_commit_exactly_one_counts(api: httpx.AsyncClien
         assert (await api.get(f"{RUNS}/{run}")).json()["status"]["phase"] == phase
 
 
-async def test_runs_are_found_by_when_they_were_made(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_runs_are_found_by_when_they_were_made(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     made = [await make_run(api) for _ in range(3)]
     times = [(await api.get(f"{RUNS}/{run}")).json()["metadata"]["creationTimestamp"] for run in made]
@@ -241,3 +242,71 @@ async def test_runs_are_found_by_when_they_were_made(api: httpx.AsyncClient, poo
     ):
         found = problem(await api.get(RUNS, params={"createdAfter": wrong}), 422, "invalid")
         assert found["errors"][0]["field"] == "createdAfter"
+
+
+async def test_the_events_of_a_run_are_told_from_its_first_to_its_last(database: str, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    async with listening(database) as api, asyncio.timeout(60):
+        run = await make_run(api)
+        path = f"{RUNS}/{run}/events"
+        async with following(api, path, tell="events") as early:
+            other = await make_run(api)
+            await move(pool)
+            async with following(api, path, tell="events") as late:
+                assert (await early.take(1))[0]["event"] == "io.ordinaut.run.created"
+                await write(pool, happened("step.succeeded", "briefing", run=run, step="fetch"))
+                assert [one["event"] for one in await late.take(2)] == [
+                    "io.ordinaut.run.created",
+                    "io.ordinaut.step.succeeded",
+                ]
+                ended = happened("step.succeeded", "briefing", run=run, step="send")
+                await write(pool, ended + happened("run.succeeded", "briefing", run=run))
+                *_, step, last, end = await early.take(4)
+                assert (await late.take(3))[:2] == [step, last]
+        assert step["data"]["data"]["step"] == "send"
+        assert {one["data"]["data"]["run"] for one in (step, last)} == {run}
+        assert (last["event"], end["event"], end["data"]) == ("io.ordinaut.run.succeeded", "end", {"reason": "final"})
+
+        async with following(api, path, tell="events", last=step["id"]) as resumed:
+            assert [one["event"] for one in await resumed.take(2)] == ["io.ordinaut.run.succeeded", "end"]
+        await api.post(f"{RUNS}/{other}/cancel")
+        await move(pool)
+        async with following(api, f"{RUNS}/{other}/events", tell="events") as cancelled:
+            assert [one["event"].removeprefix("io.ordinaut.") for one in await cancelled.take(3)] == [
+                "run.created",
+                "run.cancelled",
+                "end",
+            ]
+        answer = await api.get(f"/v1/namespaces/other/runs/{run}/events", params={"tell": "events"})
+        problem(answer, 404, "not-found")
+
+
+async def test_a_run_that_was_parked_is_followed_beyond_if_it_went_on(database: str, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    async with listening(database) as api, asyncio.timeout(60):
+        run = await make_run(api)
+        path = f"{RUNS}/{run}/events"
+        await write(pool, happened("run.parked", "briefing", run=run))
+        async with following(api, path, tell="events") as parked:
+            assert [one["event"] for one in await parked.take(3)][1:] == ["io.ordinaut.run.parked", "end"]
+        await write(pool, happened("run.unparked", "briefing", run=run))
+        async with following(api, path, tell="events") as going_on:
+            assert (await going_on.take(3))[2]["event"] == "io.ordinaut.run.unparked"
+            await write(pool, happened("run.failed", "briefing", run=run))
+            assert [one["event"] for one in await going_on.take(2)] == ["io.ordinaut.run.failed", "end"]
+
+
+async def test_a_run_of_which_no_events_are_kept_has_an_end(database: str, pool: Pool) -> None:
+    await declare(pool, task("briefing", *STEPS))
+    worker = Worker(pool)
+    async with listening(database) as api, asyncio.timeout(60):
+        run = await make_run(api)
+        await worker.lease()
+        await worker.settle(run=RunResult(RunPhase.FAILED, reason="Timeout"))
+        await move(pool)
+        async with pool.connection() as connection:
+            await connection.execute("DELETE FROM event_log")
+        for rows in ([], [happened("task.applied")]):
+            await write(pool, *rows)
+            async with following(api, f"{RUNS}/{run}/events", tell="events") as follower:
+                assert [one["event"] for one in await follower.take(2)] == ["gap", "end"]

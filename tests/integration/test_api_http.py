@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pkgutil import resolve_name
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from prometheus_client import generate_latest
@@ -30,7 +30,7 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with serving(database) as client:
         yield client
 
@@ -41,7 +41,7 @@ async def until(condition: Callable[[], Any], *, seconds: float = 60) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_wrong_manifests_are_refused_with_the_messages_of_kubectl(api: httpx.AsyncClient) -> None:
+async def test_wrong_manifests_are_refused_with_the_messages_of_kubectl(api: httpx2.AsyncClient) -> None:
     for wrong in WRONG_MANIFESTS:
         (document,) = yamldocs.read(wrong.text, source=wrong.path.name)
         collection = {"Task": TASKS, "Pipeline": PIPELINES, "Tool": TOOLS}[document.data["kind"]]
@@ -55,7 +55,7 @@ async def test_wrong_manifests_are_refused_with_the_messages_of_kubectl(api: htt
         assert (await api.get(collection)).json() == {"items": []}
 
 
-async def test_nothing_at_a_path_is_a_problem(api: httpx.AsyncClient) -> None:
+async def test_nothing_at_a_path_is_a_problem(api: httpx2.AsyncClient) -> None:
     for path in (
         "/",
         "/v1",
@@ -69,7 +69,7 @@ async def test_nothing_at_a_path_is_a_problem(api: httpx.AsyncClient) -> None:
         problem(await api.get(path), 404, "not-found")
 
 
-async def test_a_method_that_a_path_does_not_take_names_those_it_takes(api: httpx.AsyncClient) -> None:
+async def test_a_method_that_a_path_does_not_take_names_those_it_takes(api: httpx2.AsyncClient) -> None:
     answer = await api.post(f"{TASKS}/name")
     assert "DELETE, GET, PATCH, PUT" in problem(answer, 405, "method-not-allowed")["detail"]
     assert answer.headers["allow"] == "DELETE, GET, PATCH, PUT"
@@ -81,7 +81,7 @@ async def test_a_method_that_a_path_does_not_take_names_those_it_takes(api: http
     "name",
     ["UPPER", "under_score", "..", "%2e%2e", "a%00b", "a%0ab", "-a", "a" * 64, "a" * 300, "ｎａｍｅ", "%252e", "ünï"],
 )
-async def test_a_path_with_what_is_no_name_is_refused(api: httpx.AsyncClient, name: str) -> None:
+async def test_a_path_with_what_is_no_name_is_refused(api: httpx2.AsyncClient, name: str) -> None:
     for path in (f"{TASKS}/{name}", f"/v1/namespaces/{name}/tasks", f"{PIPELINES}/{name}", f"{RUNS}/{name}"):
         answer = await api.get(path)
         assert answer.status_code in {404, 422}, (path, answer.text)
@@ -103,7 +103,7 @@ async def test_a_path_with_what_is_no_name_is_refused(api: httpx.AsyncClient, na
     ],
 )
 async def test_a_wrong_query_is_refused_and_names_the_parameter(
-    api: httpx.AsyncClient, query: dict[str, str], field: str
+    api: httpx2.AsyncClient, query: dict[str, str], field: str
 ) -> None:
     for path in (TASKS, PIPELINES, RUNS):
         found = problem(await api.get(path, params=query), 422, "invalid")
@@ -112,7 +112,7 @@ async def test_a_wrong_query_is_refused_and_names_the_parameter(
 
 
 @pytest.mark.parametrize("query", [{"phase": "Broken"}, {"trigger": "magic"}, {"task": "UPPER"}])
-async def test_a_wrong_filter_of_runs_is_refused(api: httpx.AsyncClient, query: dict[str, str]) -> None:
+async def test_a_wrong_filter_of_runs_is_refused(api: httpx2.AsyncClient, query: dict[str, str]) -> None:
     found = problem(await api.get(RUNS, params=query), 422, "invalid")
     assert found["errors"][0]["field"] in query
 
@@ -140,7 +140,7 @@ async def test_a_wrong_filter_of_runs_is_refused(api: httpx.AsyncClient, query: 
         (b'{"metadata": {"name": 5}}', 422),
     ],
 )
-async def test_a_body_that_is_not_sound_json_is_refused(api: httpx.AsyncClient, content: bytes, status: int) -> None:
+async def test_a_body_that_is_not_sound_json_is_refused(api: httpx2.AsyncClient, content: bytes, status: int) -> None:
     for answer in (
         await api.put(f"{TASKS}/name", content=content, headers=JSON),
         await api.put(f"{PIPELINES}/name", content=content, headers=JSON),
@@ -148,7 +148,7 @@ async def test_a_body_that_is_not_sound_json_is_refused(api: httpx.AsyncClient, 
         problem(answer, status, {400: "malformed", 413: "too-large", 422: "invalid"}[status])
 
 
-async def test_a_body_too_large_is_refused_with_or_without_a_declared_length(api: httpx.AsyncClient) -> None:
+async def test_a_body_too_large_is_refused_with_or_without_a_declared_length(api: httpx2.AsyncClient) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(1 + body.MAX_BODY // 1024):
             yield b" " * 1024
@@ -161,13 +161,13 @@ async def test_a_body_too_large_is_refused_with_or_without_a_declared_length(api
     problem(await api.put(f"{TASKS}/name", content=just, headers=JSON), 422, "invalid")
 
 
-async def test_a_body_of_another_type_is_refused(api: httpx.AsyncClient) -> None:
+async def test_a_body_of_another_type_is_refused(api: httpx2.AsyncClient) -> None:
     for headers in ({}, {"content-type": "text/plain"}, {"content-type": "application/yaml"}, MERGE_PATCH):
         problem(await api.put(f"{TASKS}/name", content=b"{}", headers=headers), 415, "unsupported-media-type")
         problem(await api.post(TASKS, content=b"{}", headers=headers), 415, "unsupported-media-type")
 
 
-async def test_a_request_id_is_echoed_if_it_is_harmless_and_else_replaced(api: httpx.AsyncClient) -> None:
+async def test_a_request_id_is_echoed_if_it_is_harmless_and_else_replaced(api: httpx2.AsyncClient) -> None:
     good = await api.get("/healthz", headers={"x-request-id": "run-7:a.b_c"})
     assert good.headers["x-request-id"] == "run-7:a.b_c"
     for bad in ("a b", "x" * 65, 'a"b', "a\x1b[31m", "é"):
@@ -186,18 +186,18 @@ async def test_a_request_id_is_echoed_if_it_is_harmless_and_else_replaced(api: h
         {"origin": "null"},
     ],
 )
-async def test_what_a_web_page_may_have_sent_is_refused(api: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_what_a_web_page_may_have_sent_is_refused(api: httpx2.AsyncClient, headers: dict[str, str]) -> None:
     problem(await api.post(f"{TASKS}/name/run", headers=headers), 403, "forbidden")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8080", "localhost:8080", "[::1]:8080"])
-async def test_this_machine_may_be_named_in_any_way(api: httpx.AsyncClient, host: str) -> None:
+async def test_this_machine_may_be_named_in_any_way(api: httpx2.AsyncClient, host: str) -> None:
     answer = await api.get("/healthz", headers={"host": host, "origin": f"http://{host}"})
     assert answer.json() == {"status": "alive"}
 
 
 async def test_an_unforeseen_error_tells_nothing_of_the_inside(
-    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def explode(*_arguments: object, **_more: object) -> None:
         raise RuntimeError("password=hunter2")
@@ -207,7 +207,7 @@ async def test_an_unforeseen_error_tells_nothing_of_the_inside(
     assert "hunter2" not in str(found)
 
 
-async def test_metrics_count_by_template_and_never_by_what_callers_write(api: httpx.AsyncClient) -> None:
+async def test_metrics_count_by_template_and_never_by_what_callers_write(api: httpx2.AsyncClient) -> None:
     secret = f"name-{uuid.uuid4().hex}"
     await api.get(f"{TASKS}/{secret}")
     await api.get(f"/{secret}")
@@ -221,7 +221,7 @@ async def test_metrics_count_by_template_and_never_by_what_callers_write(api: ht
     assert 'ordinaut_http_requests_total{method="GET",route="none",status="404"}' in text
 
 
-async def test_openapi_describes_every_route_and_its_problems(api: httpx.AsyncClient) -> None:
+async def test_openapi_describes_every_route_and_its_problems(api: httpx2.AsyncClient) -> None:
     document = (await api.get("/openapi.json")).json()
     for path in (TASKS, PIPELINES, RUNS):
         template = path.replace("/default/", "/{namespace}/")
@@ -273,7 +273,7 @@ async def test_while_the_database_is_away_requests_fail_soon_and_then_all_goes_o
 
 
 async def test_what_takes_long_to_compute_does_not_hold_up_the_event_loop(
-    api: httpx.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    api: httpx2.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await declare(pool, task("hourly", LOG, schedules=[{"cron": "0 * * * *"}]), *(task(f"t{n}", LOG) for n in range(9)))
     small, large = task("new", LOG), task("new", LOG)
@@ -312,6 +312,6 @@ async def test_what_takes_long_to_compute_does_not_hold_up_the_event_loop(
             assert (await answer).is_success
 
 
-async def test_reading_tells_the_same_as_what_was_declared_elsewhere(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_reading_tells_the_same_as_what_was_declared_elsewhere(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("elsewhere", LOG))
     assert (await api.get(f"{TASKS}/elsewhere")).json()["metadata"]["name"] == "elsewhere"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut import shapes
@@ -19,12 +19,12 @@ LOG = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with serving(database) as client:
         yield client
 
 
-async def put(api: httpx.AsyncClient, document: dict[str, Any], **more: Any) -> httpx.Response:
+async def put(api: httpx2.AsyncClient, document: dict[str, Any], **more: Any) -> httpx2.Response:
     metadata = document["metadata"]
     collection = {"Task": "tasks", "Pipeline": "pipelines", "Tool": "tools"}[document["kind"]]
     url = f"/v1/namespaces/{metadata['namespace']}/{collection}/{metadata['name']}"
@@ -41,7 +41,7 @@ async def audit(pool: Pool) -> list[tuple[str, str, str, str]]:
         return [tuple(row) for row in await cursor.fetchall()]  # type: ignore[misc]
 
 
-async def test_whoever_polls_a_task_sees_whatever_happens_to_it(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_whoever_polls_a_task_sees_whatever_happens_to_it(api: httpx2.AsyncClient, pool: Pool) -> None:
     await put(api, task("polled", LOG))
 
     async def poll() -> dict[str, Any]:
@@ -65,7 +65,7 @@ async def test_whoever_polls_a_task_sees_whatever_happens_to_it(api: httpx.Async
     assert (await api.get(f"{TASKS}/polled")).status_code == 404
 
 
-async def test_put_creates_then_replaces_and_get_shows_it(api: httpx.AsyncClient) -> None:
+async def test_put_creates_then_replaces_and_get_shows_it(api: httpx2.AsyncClient) -> None:
     first = task("hourly", LOG, schedules=[{"cron": "0 * * * *", "timeZone": "Europe/Chisinau"}])
     created = await put(api, first)
     assert created.status_code == 201, created.text
@@ -93,7 +93,7 @@ async def test_put_creates_then_replaces_and_get_shows_it(api: httpx.AsyncClient
     shapes.Task.model_validate(found)
 
 
-async def test_a_task_says_what_it_lacks_and_heals_when_that_appears(api: httpx.AsyncClient) -> None:
+async def test_a_task_says_what_it_lacks_and_heals_when_that_appears(api: httpx2.AsyncClient) -> None:
     lacking = (await put(api, task("briefing", pipelineRef={"name": "briefing"}))).json()
     assert condition(lacking, "Ready")["reason"] == "PipelineNotFound"
     assert lacking["status"]["phase"] == "NotReady"
@@ -112,7 +112,7 @@ async def test_a_task_says_what_it_lacks_and_heals_when_that_appears(api: httpx.
     shapes.Tool.model_validate((await api.get(f"{TOOLS}/calendar")).json())
 
 
-async def test_steps_in_the_original_form_are_taken(api: httpx.AsyncClient) -> None:
+async def test_steps_in_the_original_form_are_taken(api: httpx2.AsyncClient) -> None:
     old = {"id": "say", "uses": "std.log", "with": {"message": "hi"}, "save_as": "said", "timeout_seconds": 5}
     made = await put(api, pipeline("old", old))
     assert made.status_code == 201, made.text
@@ -120,7 +120,7 @@ async def test_steps_in_the_original_form_are_taken(api: httpx.AsyncClient) -> N
     assert made.json()["spec"]["steps"][0]["timeout"] == "5s"
 
 
-async def test_delete_removes_and_then_there_is_nothing(api: httpx.AsyncClient) -> None:
+async def test_delete_removes_and_then_there_is_nothing(api: httpx2.AsyncClient) -> None:
     for document, path in (
         (task("gone", LOG), f"{TASKS}/gone"),
         (pipeline("gone", LOG), f"{PIPELINES}/gone"),
@@ -139,7 +139,7 @@ async def test_delete_removes_and_then_there_is_nothing(api: httpx.AsyncClient) 
     ("origin", "owner"), [(Origin.KUBERNETES, "the Kubernetes resource"), (Origin.DIRECTORY, "ordinaut dev")]
 )
 async def test_what_another_origin_owns_is_left_alone_and_its_owner_named(
-    api: httpx.AsyncClient, pool: Pool, origin: Origin, owner: str
+    api: httpx2.AsyncClient, pool: Pool, origin: Origin, owner: str
 ) -> None:
     documents = [task("owned", LOG), pipeline("owned", LOG), tool("owned", "http://127.0.0.1:1")]
     await declare(pool, *documents, origin=origin)
@@ -155,7 +155,7 @@ async def test_what_another_origin_owns_is_left_alone_and_its_owner_named(
     assert await audit(pool) == []
 
 
-async def test_a_manifest_that_contradicts_its_path_is_refused(api: httpx.AsyncClient) -> None:
+async def test_a_manifest_that_contradicts_its_path_is_refused(api: httpx2.AsyncClient) -> None:
     answer = await api.put(
         f"{TASKS}/other", json=manifest("Task", "name", {"pipeline": {"steps": [LOG]}}, namespace="elsewhere")
     )
@@ -164,7 +164,7 @@ async def test_a_manifest_that_contradicts_its_path_is_refused(api: httpx.AsyncC
     assert (await api.put(f"{PIPELINES}/name", json=task("name", LOG))).status_code == 422
 
 
-async def test_the_namespace_of_the_path_is_the_default(api: httpx.AsyncClient) -> None:
+async def test_the_namespace_of_the_path_is_the_default(api: httpx2.AsyncClient) -> None:
     document = task("here", LOG)
     del document["metadata"]["namespace"]
     made = await api.put("/v1/namespaces/team-a/tasks/here", json=document)
@@ -172,7 +172,7 @@ async def test_the_namespace_of_the_path_is_the_default(api: httpx.AsyncClient) 
     assert (await api.get(f"{TASKS}/here")).status_code == 404
 
 
-async def test_fields_that_the_server_sets_are_refused(api: httpx.AsyncClient) -> None:
+async def test_fields_that_the_server_sets_are_refused(api: httpx2.AsyncClient) -> None:
     document = task("mine", LOG)
     document["metadata"]["uid"] = "x"
     document["status"] = {"active": 9}
@@ -181,7 +181,7 @@ async def test_fields_that_the_server_sets_are_refused(api: httpx.AsyncClient) -
     assert {error["field"] for error in answer.json()["errors"]} == {"status", "metadata.uid"}
 
 
-async def test_lists_are_paged_without_loss_or_repetition(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_lists_are_paged_without_loss_or_repetition(api: httpx2.AsyncClient, pool: Pool) -> None:
     names = [f"task-{number:02}" for number in range(7)]
     await declare(pool, *(task(name, LOG) for name in reversed(names)))
     await declare(pool, manifest("Task", "stranger", {"pipeline": {"steps": [LOG]}}, namespace="other"))
@@ -196,7 +196,7 @@ async def test_lists_are_paged_without_loss_or_repetition(api: httpx.AsyncClient
     assert seen == names
 
 
-async def test_a_cursor_of_another_list_is_refused(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_cursor_of_another_list_is_refused(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, *(task(f"task-{number}", LOG) for number in range(2)))
     cursor = (await api.get(TASKS, params={"limit": "1"})).json()["nextCursor"]
     for path in ("/v1/namespaces/other/tasks", PIPELINES, RUNS, f"{TASKS}/task-1/fires"):
@@ -214,14 +214,14 @@ async def test_a_cursor_of_another_list_is_refused(api: httpx.AsyncClient, pool:
         ("phase=Sleeping", "write one of 'Pending', "),
     ],
 )
-async def test_a_wrong_parameter_is_refused_with_what_to_write(api: httpx.AsyncClient, query: str, remedy: str) -> None:
+async def test_a_wrong_parameter_is_refused_with_what_to_write(api: httpx2.AsyncClient, query: str, remedy: str) -> None:
     answer = await api.get(f"/v1/namespaces/default/runs?{query}")
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert error["remedy"].startswith(remedy), error
 
 
-async def test_preview_tells_the_next_times(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_preview_tells_the_next_times(api: httpx2.AsyncClient, pool: Pool) -> None:
     at = {"at": "2099-01-01T08:30:00", "timeZone": "Europe/Chisinau"}
     await declare(pool, task("once", LOG, schedules=[at]), task("asleep", LOG, schedules=[at], suspend=True))
     assert (await api.get(f"{TASKS}/once/preview")).json() == {"items": ["2099-01-01T06:30:00Z"]}
@@ -240,7 +240,7 @@ async def test_preview_tells_the_next_times(api: httpx.AsyncClient, pool: Pool) 
     assert (await api.get(f"{TASKS}/once/preview", params={"after": "2099-01-01T06:30:00Z"})).json() == {"items": []}
 
 
-async def test_a_rule_that_is_over_when_it_is_declared_has_finished(api: httpx.AsyncClient) -> None:
+async def test_a_rule_that_is_over_when_it_is_declared_has_finished(api: httpx2.AsyncClient) -> None:
     """It counts from the minute in which the task is made, which nobody knew when the rule was checked."""
     past = task("past", LOG, schedules=[{"rrule": "FREQ=DAILY;UNTIL=20260601T000000Z"}])
     put = await api.put(f"{TASKS}/past", json=past)
@@ -252,7 +252,7 @@ async def test_a_rule_that_is_over_when_it_is_declared_has_finished(api: httpx.A
     assert (await api.get(f"{TASKS}/past/preview")).json() == {"items": []}
 
 
-async def test_the_ledger_is_read_newest_first(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_the_ledger_is_read_newest_first(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("ticking", LOG))
     async with pool.connection() as connection:
         await connection.execute(
@@ -268,7 +268,7 @@ async def test_the_ledger_is_read_newest_first(api: httpx.AsyncClient, pool: Poo
     assert (await api.get(f"{TASKS}/nobody/fires")).status_code == 404
 
 
-async def test_changes_leave_an_audit_trail_and_reads_and_refusals_do_not(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_changes_leave_an_audit_trail_and_reads_and_refusals_do_not(api: httpx2.AsyncClient, pool: Pool) -> None:
     await put(api, task("audited", LOG))
     await api.get(f"{TASKS}/audited")
     await put(api, task("wrong", {"id": "say"}))
@@ -284,7 +284,7 @@ async def test_changes_leave_an_audit_trail_and_reads_and_refusals_do_not(api: h
     ]
 
 
-async def test_deleting_a_task_cancels_its_runs_and_keeps_its_history(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_deleting_a_task_cancels_its_runs_and_keeps_its_history(api: httpx2.AsyncClient, pool: Pool) -> None:
     await put(api, task("short-lived", LOG))
     run_id = await run_now(pool, namespace="default", name="short-lived")
     await api.delete(f"{TASKS}/short-lived")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.states import Origin
@@ -20,14 +20,14 @@ PATH = f"{TASKS}/hourly"
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with serving(database) as client:
         yield client
 
 
 @pytest.mark.parametrize("origin", [*Origin])
 async def test_a_task_of_any_origin_can_be_paused_snoozed_resumed_and_run(
-    api: httpx.AsyncClient, pool: Pool, origin: Origin
+    api: httpx2.AsyncClient, pool: Pool, origin: Origin
 ) -> None:
     await declare(pool, HOURLY, origin=origin)
     before = await api.get(PATH)
@@ -59,7 +59,7 @@ async def test_a_task_of_any_origin_can_be_paused_snoozed_resumed_and_run(
     assert resumed.json()["metadata"]["generation"] == before.json()["metadata"]["generation"]
 
 
-async def test_a_snoozed_task_starts_nothing_before_its_time(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_snoozed_task_starts_nothing_before_its_time(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, HOURLY)
     until = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0)
     found = (await api.post(f"{PATH}/snooze", json={"until": until.isoformat()})).json()["status"]
@@ -88,7 +88,7 @@ async def test_a_snoozed_task_starts_nothing_before_its_time(api: httpx.AsyncCli
     ],
 )
 async def test_a_snooze_that_makes_no_sense_is_refused(
-    api: httpx.AsyncClient, pool: Pool, document: dict[str, Any], field: str
+    api: httpx2.AsyncClient, pool: Pool, document: dict[str, Any], field: str
 ) -> None:
     await declare(pool, HOURLY)
     found = problem(await api.post(f"{PATH}/snooze", json=document), 422, "invalid")
@@ -96,7 +96,7 @@ async def test_a_snooze_that_makes_no_sense_is_refused(
     assert "snooze" not in (await api.get(PATH)).json()["status"]
 
 
-async def test_the_verbs_of_a_task_refuse_what_is_not_there_and_what_they_do_not_know(api: httpx.AsyncClient) -> None:
+async def test_the_verbs_of_a_task_refuse_what_is_not_there_and_what_they_do_not_know(api: httpx2.AsyncClient) -> None:
     later = {"until": "2099-01-01T00:00:00Z"}
     for verb, document in (("pause", None), ("resume", None), ("snooze", {"for": "1h"}), ("run", None)):
         problem(await api.post(f"{TASKS}/nobody/{verb}", json=document), 404, "not-found")

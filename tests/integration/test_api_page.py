@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.cluster.processes import free_port
@@ -27,10 +27,10 @@ REFUSED = {"cancel": 409, "retry": 409, "unpark": 409}
 class Reader:
     """Somebody who follows the page word by word, with its shell variables."""
 
-    http: httpx.Client
+    http: httpx2.Client
     variables: dict[str, str] = field(default_factory=dict)
 
-    def send(self, command: str) -> httpx.Response:
+    def send(self, command: str) -> httpx2.Response:
         """Send what a line of the page says, and remember what later lines need."""
         method, headers, body, url = "GET", {}, None, ""
         words = iter(shlex.split(re.sub(r"\$([A-Z]+)", lambda found: self.variables[found[1]], command))[1:])
@@ -82,7 +82,7 @@ def url(processes: Processes, tmp_path: Path) -> str:
 
 
 def test_every_request_of_the_page_works(url: str) -> None:
-    with httpx.Client(timeout=60, trust_env=False) as http:
+    with httpx2.Client(timeout=60, trust_env=False) as http:
         reader = Reader(http, {"API": f"{url}/v1/namespaces/default"})
         sent = 0
         for command in commands():
@@ -97,7 +97,7 @@ def test_every_request_of_the_page_works(url: str) -> None:
 
 
 def test_the_python_of_the_page_works(url: str) -> None:
-    with httpx.Client(timeout=60, trust_env=False) as http:
+    with httpx2.Client(timeout=60, trust_env=False) as http:
         create = next(command for command in commands() if "-X POST $API/tasks " in command)
         made = Reader(http, {"API": f"{url}/v1/namespaces/default"}).send(create)
         assert made.status_code == 201, made.text

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut import shapes
@@ -32,12 +32,12 @@ PARAMS = {
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with serving(database) as client:
         yield client
 
 
-async def make_run(api: httpx.AsyncClient, name: str = "briefing") -> dict[str, Any]:
+async def make_run(api: httpx2.AsyncClient, name: str = "briefing") -> dict[str, Any]:
     answer = await api.post(f"{TASKS}/{name}/run")
     assert answer.status_code == 202, answer.text
     return dict(answer.json())
@@ -57,7 +57,7 @@ def result(seq: int, step_id: str, phase: StepPhase = StepPhase.SUCCEEDED, *, at
     return StepResult(seq, step_id, phase, attempt, started=2.0, finished=3.0, output=output, error=error)
 
 
-async def test_a_run_is_accepted_with_its_location(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_is_accepted_with_its_location(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     answer = await api.post(f"{TASKS}/briefing/run")
     assert answer.status_code == 202
@@ -73,7 +73,7 @@ async def test_a_run_is_accepted_with_its_location(api: httpx.AsyncClient, pool:
     shapes.Run.model_validate(found)
 
 
-async def test_params_replace_those_of_the_task_and_are_checked(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_params_replace_those_of_the_task_and_are_checked(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(
         pool,
         pipeline("weather", *STEPS, params=PARAMS),
@@ -90,14 +90,14 @@ async def test_params_replace_those_of_the_task_and_are_checked(api: httpx.Async
 
 
 @pytest.mark.parametrize("body", [{"param": {}}, {"params": []}, {"params": {}, "priority": 9}])
-async def test_a_wrong_request_for_a_run_is_refused(api: httpx.AsyncClient, pool: Pool, body: Any) -> None:
+async def test_a_wrong_request_for_a_run_is_refused(api: httpx2.AsyncClient, pool: Pool, body: Any) -> None:
     await declare(pool, task("briefing", *STEPS))
     answer = await api.post(f"{TASKS}/briefing/run", json=body)
     assert answer.status_code == 422
     assert (await api.get(RUNS)).json() == {"items": []}
 
 
-async def test_a_task_that_is_not_ready_or_busy_does_not_run(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_task_that_is_not_ready_or_busy_does_not_run(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("unready", pipelineRef={"name": "missing"}))
     await declare(pool, task("single", *STEPS, concurrencyPolicy="Forbid"))
     unready = await api.post(f"{TASKS}/unready/run")
@@ -110,7 +110,7 @@ async def test_a_task_that_is_not_ready_or_busy_does_not_run(api: httpx.AsyncCli
     assert (await api.post(f"{TASKS}/nobody/run")).status_code == 404
 
 
-async def test_steps_under_way_and_to_come_are_told_from_the_plan(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_steps_under_way_and_to_come_are_told_from_the_plan(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
     await commit(pool, result(0, "fetch"))
@@ -123,7 +123,7 @@ async def test_steps_under_way_and_to_come_are_told_from_the_plan(api: httpx.Asy
     assert found["steps"][0]["output"] == {"n": 1}
 
 
-async def test_a_run_that_waits_for_a_retry_says_so(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_that_waits_for_a_retry_says_so(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
     waiting = RunResult(RunPhase.WAITING, delay=timedelta(hours=1))
@@ -136,7 +136,7 @@ async def test_a_run_that_waits_for_a_retry_says_so(api: httpx.AsyncClient, pool
     ]
 
 
-async def test_a_final_run_shows_only_what_happened(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_final_run_shows_only_what_happened(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
     await commit(
@@ -149,7 +149,7 @@ async def test_a_final_run_shows_only_what_happened(api: httpx.AsyncClient, pool
     assert [step["id"] for step in found["steps"]] == ["fetch"]
 
 
-async def test_cancel_ends_a_run_once(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_cancel_ends_a_run_once(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
     answers = await asyncio.gather(*(api.post(f"{RUNS}/{run}/cancel") for _ in range(4)))
@@ -158,7 +158,7 @@ async def test_cancel_ends_a_run_once(api: httpx.AsyncClient, pool: Pool) -> Non
     assert (found["status"]["phase"], found["status"]["reason"]) == ("Cancelled", "Requested")
 
 
-async def test_a_parked_run_is_over_until_somebody_unparks_it(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_parked_run_is_over_until_somebody_unparks_it(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
     assert (await api.post(f"{RUNS}/{run}/unpark")).status_code == 409
@@ -185,7 +185,7 @@ async def test_a_parked_run_is_over_until_somebody_unparks_it(api: httpx.AsyncCl
     assert (await api.get(f"{RUNS}/{run}")).json()["status"]["phase"] == "Succeeded"
 
 
-async def test_a_run_of_another_namespace_does_not_exist_here(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_of_another_namespace_does_not_exist_here(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
     unknown = str(uuid.uuid4())
@@ -202,7 +202,7 @@ async def test_a_run_of_another_namespace_does_not_exist_here(api: httpx.AsyncCl
     assert (await api.get(f"{RUNS}/{run}")).json()["status"]["phase"] == "Pending"
 
 
-async def test_runs_are_listed_newest_first_and_filtered(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_runs_are_listed_newest_first_and_filtered(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS), task("other", *STEPS))
     made = [(await make_run(api, name))["metadata"]["name"] for name in ("briefing", "other", "briefing")]
     await api.post(f"{RUNS}/{made[0]}/cancel")
@@ -222,7 +222,7 @@ async def test_runs_are_listed_newest_first_and_filtered(api: httpx.AsyncClient,
     assert "steps" not in first["items"][0]["status"]
 
 
-async def test_waiting_answers_as_soon_as_the_run_is_over(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_waiting_answers_as_soon_as_the_run_is_over(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("briefing", *STEPS))
     run = (await make_run(api))["metadata"]["name"]
     waiting = asyncio.create_task(api.get(f"{RUNS}/{run}/wait", params={"timeout": "60"}))

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
 from ordinaut.schedule import tzdata_version
+from ordinaut.store import events
 from ordinaut.store.pool import Pool
+from ordinaut_operator.events.dispatch import Dispatcher
 from tests.declaring import declare, task
 from tests.integration.serving import TASKS, serving
 
@@ -22,7 +24,7 @@ MINUTELY = [{"interval": "1m", "start": "2026-01-01T00:00:00Z"}]
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with serving(database) as client:
         yield client
 
@@ -52,7 +54,7 @@ async def execute(pool: Pool, statement: str) -> None:
         await connection.execute(statement.encode())
 
 
-async def parts(api: httpx.AsyncClient, name: str) -> list[dict[str, Any]]:
+async def parts(api: httpx2.AsyncClient, name: str) -> list[dict[str, Any]]:
     """Return all parts of a ledger."""
     found: list[dict[str, Any]] = []
     query: dict[str, str] = {}
@@ -71,7 +73,7 @@ def sums(items: list[dict[str, Any]]) -> list[int]:
 
 
 async def test_a_whole_ledger_is_verified_in_parts(
-    api: httpx.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    api: httpx2.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ordinaut_api.routes.verification.PART", 150)
     await make(pool, "hello", lines=400)
@@ -83,7 +85,7 @@ async def test_a_whole_ledger_is_verified_in_parts(
     assert {(item["task"], item["violated"], item["since"]) for item in found} == {("hello", 0, found[0]["after"])}
 
 
-async def test_the_newest_part_of_all_ledgers_is_verified_by_name(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_the_newest_part_of_all_ledgers_is_verified_by_name(api: httpx2.AsyncClient, pool: Pool) -> None:
     names = [f"task-{number}" for number in range(5)]
     await make(pool, *names, lines=120)
     await execute(pool, "DELETE FROM fire WHERE task_id = (SELECT task_id FROM task WHERE name = 'task-0')")
@@ -102,7 +104,7 @@ async def test_the_newest_part_of_all_ledgers_is_verified_by_name(api: httpx.Asy
     }
 
 
-async def test_each_violation_is_named_wherever_it_is(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_each_violation_is_named_wherever_it_is(api: httpx2.AsyncClient, pool: Pool) -> None:
     await make(pool, "hello", lines=300)
     await execute(pool, "DELETE FROM fire WHERE scheduled_at = (SELECT min(scheduled_at) FROM fire)")
     await execute(pool, "UPDATE task_clock SET next_fire_at = NULL")
@@ -122,7 +124,7 @@ async def test_each_violation_is_named_wherever_it_is(api: httpx.AsyncClient, po
     assert [one["invariant"] for one in newest["violations"]] == ["invented_time", "wrong_next_time"]
 
 
-async def test_what_can_not_be_told_says_why(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_what_can_not_be_told_says_why(api: httpx2.AsyncClient, pool: Pool) -> None:
     await make(pool, "hello", lines=3)
     await execute(pool, "UPDATE task_clock SET tzdata = '1999z'")
     for path in (ALL, f"{TASKS}/hello/verification"):
@@ -131,7 +133,7 @@ async def test_what_can_not_be_told_says_why(api: httpx.AsyncClient, pool: Pool)
         assert (item["nominal"], item["violated"]) == (0, 0)
 
 
-async def test_wrong_requests_are_refused(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_wrong_requests_are_refused(api: httpx2.AsyncClient, pool: Pool) -> None:
     await make(pool, "hello", lines=3)
     one = f"{TASKS}/hello/verification"
     assert (await api.get(f"{TASKS}/nobody/verification")).status_code == 404
@@ -143,3 +145,61 @@ async def test_wrong_requests_are_refused(api: httpx.AsyncClient, pool: Pool) ->
     for query in ({"limit": "0"}, {"limit": "101"}, {"limt": "1"}):
         assert (await api.get(ALL, params=query)).status_code == 422
     assert (await api.get(one, params={"limit": "1"})).status_code == 422
+
+
+async def listen(pool: Pool, *numbers: int) -> None:
+    """Have a task that was declared long ago triggered by events of these numbers, as far as they are above 1."""
+    await declare(pool, task("listener", LOG, triggers=[{"topic": "mail.received", "if": "data.n > `1`"}]))
+    async with pool.connection() as connection:
+        await connection.execute("UPDATE task SET updated_at = now() - interval '1 h'")
+        for number in numbers:
+            event = {"type": "mail.received", "ns": "default", "by": "me", "data": {"n": number}}
+            await events.append(connection, [event, {**event, "type": "mail.sent"}])
+    await Dispatcher(pool, max_hops=8).sweep()
+
+
+async def test_events_that_match_a_trigger_are_looked_up_in_the_ledger(api: httpx2.AsyncClient, pool: Pool) -> None:
+    await make(pool, "hello", lines=1)
+    await listen(pool, 1, 2, 3, 4)
+
+    (item,) = await parts(api, "listener")
+    assert item["events"] == {"matched": 3, "fired": 3, "skipped": 0, "gathered": 0}
+    assert item["violated"] == 0
+    found = {one["task"]: one.get("events") for one in (await api.get(ALL)).json()["items"]}
+    assert found == {"hello": None, "listener": item["events"]}
+
+
+async def test_a_ledger_of_events_that_does_not_tell_the_truth_breaks_the_law(
+    api: httpx2.AsyncClient, pool: Pool
+) -> None:
+    await listen(pool, 2, 3, 4, 5)
+    await execute(pool, "DELETE FROM event_fire WHERE position = (SELECT min(position) FROM event_fire)")
+    await execute(pool, "DELETE FROM run WHERE run_id = (SELECT run_id FROM event_fire ORDER BY position DESC LIMIT 1)")
+    await execute(
+        pool,
+        "UPDATE event_fire SET outcome = 'Gathered', run_id = NULL"
+        " WHERE position = (SELECT min(position) FROM event_fire)",
+    )
+
+    (item,) = await parts(api, "listener")
+    assert item["events"] == {"matched": 4, "fired": 2, "skipped": 0, "gathered": 1}
+    assert item["violated"] == 3
+    assert [one["invariant"] for one in item["violations"]] == [
+        "unaccounted_event",
+        "lost_event",
+        "event_without_run",
+    ]
+    assert "matches a trigger, and the ledger has no line for it" in item["violations"][0]["detail"]
+
+
+async def test_events_from_before_the_last_edit_and_those_to_come_prove_nothing(
+    api: httpx2.AsyncClient, pool: Pool
+) -> None:
+    await listen(pool, 2)
+    await execute(pool, "DELETE FROM event_fire")
+    await execute(pool, "UPDATE task SET updated_at = now() - interval '30 s'")
+    assert (await parts(api, "listener"))[0]["events"]["matched"] == 0
+
+    await execute(pool, "UPDATE task SET updated_at = now() - interval '1 h'")
+    await execute(pool, "UPDATE event_cursor SET position = 0 WHERE reader = 'triggers'")
+    assert (await parts(api, "listener"))[0]["events"]["matched"] == 0

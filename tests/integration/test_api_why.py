@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut import shapes
@@ -25,12 +25,12 @@ YEARLY = [{"cron": "0 0 1 1 *"}]
 
 
 @pytest.fixture
-async def api(database: str) -> AsyncIterator[httpx.AsyncClient]:
+async def api(database: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with serving(database) as client:
         yield client
 
 
-async def asked(api: httpx.AsyncClient, path: str) -> dict[str, Any]:
+async def asked(api: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     """Return the answer, which is what the shape says it is."""
     answer = await api.get(path)
     assert answer.status_code == 200, answer.text
@@ -41,11 +41,11 @@ async def asked(api: httpx.AsyncClient, path: str) -> dict[str, Any]:
     return found
 
 
-async def of_task(api: httpx.AsyncClient, name: str = "job") -> dict[str, Any]:
+async def of_task(api: httpx2.AsyncClient, name: str = "job") -> dict[str, Any]:
     return await asked(api, f"{TASKS}/{name}/why")
 
 
-async def of_run(api: httpx.AsyncClient, run: UUID) -> dict[str, Any]:
+async def of_run(api: httpx2.AsyncClient, run: UUID) -> dict[str, Any]:
     return await asked(api, f"{RUNS}/{run}/why")
 
 
@@ -87,7 +87,7 @@ def failure(phase: StepPhase = StepPhase.FAILED, *, attempt: int = 1) -> StepRes
 # -- a task ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_task_that_will_run_says_when(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_task_that_will_run_says_when(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG, schedules=YEARLY))
     await staff(pool)
     found = await of_task(api)
@@ -98,7 +98,7 @@ async def test_a_task_that_will_run_says_when(api: httpx.AsyncClient, pool: Pool
     assert found["summary"] == f"Task default/job is Scheduled: its next time is {due}"
 
 
-async def test_what_a_task_lacks_is_named_with_the_request_that_mends_it(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_what_a_task_lacks_is_named_with_the_request_that_mends_it(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", pipelineRef={"name": "scan"}, schedules=YEARLY))
     assert said(await of_task(api), Cause.PIPELINE_MISSING)["action"]["path"].endswith("/pipelines/scan")
 
@@ -112,7 +112,7 @@ async def test_what_a_task_lacks_is_named_with_the_request_that_mends_it(api: ht
     assert reasons(await of_task(api))[0] == Cause.NO_WORKER
 
 
-async def test_who_keeps_a_task_quiet_is_named_and_the_request_ends_it(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_who_keeps_a_task_quiet_is_named_and_the_request_ends_it(api: httpx2.AsyncClient, pool: Pool) -> None:
     await staff(pool)
     await declare(pool, task("job", LOG, schedules=YEARLY))
     await pause(pool, "job", by="ada")
@@ -131,7 +131,7 @@ async def test_who_keeps_a_task_quiet_is_named_and_the_request_ends_it(api: http
     assert datetime.fromisoformat(snoozed["until"]) == until
 
 
-async def test_a_suspended_task_of_the_api_is_woken_by_the_request(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_suspended_task_of_the_api_is_woken_by_the_request(api: httpx2.AsyncClient, pool: Pool) -> None:
     await staff(pool)
     await declare(pool, task("job", LOG, schedules=YEARLY, suspend=True))
     suspended = (await of_task(api))["because"][0]
@@ -143,7 +143,7 @@ async def test_a_suspended_task_of_the_api_is_woken_by_the_request(api: httpx.As
     assert (await of_task(api))["because"][0]["reason"] == Cause.NEXT_TIME
 
 
-async def test_a_time_that_nobody_fires_says_that_no_operator_is_there(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_time_that_nobody_fires_says_that_no_operator_is_there(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG, schedules=YEARLY))
     async with pool.connection() as connection:
         await connection.execute("UPDATE task_clock SET next_fire_at = now() - interval '1 min'")
@@ -154,7 +154,7 @@ async def test_a_time_that_nobody_fires_says_that_no_operator_is_there(api: http
         assert overdue["message"].endswith("an operator is connected to the database, and does not get to it")
 
 
-async def test_skipped_times_and_the_run_in_the_way_are_told(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_skipped_times_and_the_run_in_the_way_are_told(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG, schedules=YEARLY, concurrencyPolicy="Forbid"))
     run = await run_now(pool, namespace="default", name="job")
     async with pool.connection() as connection:
@@ -169,7 +169,7 @@ async def test_skipped_times_and_the_run_in_the_way_are_told(api: httpx.AsyncCli
     assert said(found, Cause.TIMES_SKIPPED)["detail"] == "StillRunning"
 
 
-async def test_how_the_last_run_ended_is_told_with_its_step(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_how_the_last_run_ended_is_told_with_its_step(api: httpx2.AsyncClient, pool: Pool) -> None:
     await staff(pool)
     await declare(pool, task("job", LOG))
     run = await run_now(pool, namespace="default", name="job")
@@ -186,7 +186,7 @@ async def test_how_the_last_run_ended_is_told_with_its_step(api: httpx.AsyncClie
 # -- a run in its queue ------------------------------------------------------------------------------------------------
 
 
-async def test_a_run_without_a_worker_names_its_queue(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_without_a_worker_names_its_queue(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG))
     run = await run_now(pool, namespace="default", name="job")
     await staff(pool, "gone", live=False)
@@ -200,7 +200,7 @@ async def test_a_run_without_a_worker_names_its_queue(api: httpx.AsyncClient, po
     assert reasons(await of_run(api, run)) == [Cause.QUEUED]
 
 
-async def test_a_run_behind_busy_workers_says_so(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_behind_busy_workers_says_so(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG))
     first = await run_now(pool, namespace="default", name="job")
     await staff(pool, slots=1)
@@ -212,7 +212,7 @@ async def test_a_run_behind_busy_workers_says_so(api: httpx.AsyncClient, pool: P
     assert reasons(await of_run(api, first)) == [Cause.RUNNING]
 
 
-async def test_the_position_counts_more_urgent_runs_and_the_turns_of_others(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_the_position_counts_more_urgent_runs_and_the_turns_of_others(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG), task("urgent", LOG, priority=9), task("idle", LOG, priority=0))
     theirs = task("flood", LOG)
     theirs["metadata"]["namespace"] = "theirs"
@@ -230,7 +230,7 @@ async def test_the_position_counts_more_urgent_runs_and_the_turns_of_others(api:
     assert said(await of_run(api, mine[1]), Cause.QUEUED)["position"] == {"before": 6, "more": False}
 
 
-async def test_counting_ends(api: httpx.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_counting_ends(api: httpx2.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(position, "MOST", 3)
     monkeypatch.setattr("ordinaut.why.queueing.MOST", 3)
     await declare(pool, task("job", LOG))
@@ -241,7 +241,7 @@ async def test_counting_ends(api: httpx.AsyncClient, pool: Pool, monkeypatch: py
 
 
 async def test_a_run_that_is_due_again_is_found_however_deep(
-    api: httpx.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    api: httpx2.AsyncClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(position, "MOST", 3)
     await declare(pool, task("job", LOG))
@@ -254,7 +254,7 @@ async def test_a_run_that_is_due_again_is_found_however_deep(
     assert said(found, Cause.QUEUED)["position"] == {"before": 3, "more": True}
 
 
-async def test_a_run_that_is_nowhere_is_a_defect(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_that_is_nowhere_is_a_defect(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG))
     run = await run_now(pool, namespace="default", name="job")
     async with pool.connection() as connection:
@@ -268,7 +268,7 @@ async def test_a_run_that_is_nowhere_is_a_defect(api: httpx.AsyncClient, pool: P
 # -- a run that waits --------------------------------------------------------------------------------------------------
 
 
-async def test_a_run_that_waits_for_its_turn_names_the_one_before_it(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_that_waits_for_its_turn_names_the_one_before_it(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG, concurrencyPolicy="Queue"))
     first, second, third = [await run_now(pool, namespace="default", name="job") for _ in range(3)]
     turn = (await of_run(api, third))["because"][0]
@@ -282,7 +282,7 @@ async def test_a_run_that_waits_for_its_turn_names_the_one_before_it(api: httpx.
     assert "2 others wait for its end" in said(await of_task(api), Cause.ACTIVE_RUN)["message"]
 
 
-async def test_a_run_that_waits_for_a_retry_says_until_when_and_which_try(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_that_waits_for_a_retry_says_until_when_and_which_try(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG, retryStrategy={"limit": 4}))
     run = await run_now(pool, namespace="default", name="job")
     (leased,) = await lease(pool)
@@ -302,7 +302,7 @@ async def test_a_run_that_waits_for_a_retry_says_until_when_and_which_try(api: h
     assert (found["phase"], reasons(found)) == ("Waiting", [Cause.NO_WORKER, Cause.QUEUED])
 
 
-async def test_a_run_that_waits_for_a_concurrency_key_names_who_holds_it(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_that_waits_for_a_concurrency_key_names_who_holds_it(api: httpx2.AsyncClient, pool: Pool) -> None:
     keys = [{"key": "account/${params.account}", "limit": 1}]
     await declare(
         pool,
@@ -326,7 +326,7 @@ async def test_a_run_that_waits_for_a_concurrency_key_names_who_holds_it(api: ht
 # -- a run that a worker has, or that is over --------------------------------------------------------------------------
 
 
-async def test_a_run_at_work_names_worker_and_step(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_at_work_names_worker_and_step(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG))
     run = await run_now(pool, namespace="default", name="job")
     await lease(pool, worker="w-7")
@@ -335,7 +335,7 @@ async def test_a_run_at_work_names_worker_and_step(api: httpx.AsyncClient, pool:
     assert found["because"][0]["message"].startswith("it runs on worker w-7, at step say, since ")
 
 
-async def test_a_run_of_a_lost_worker_says_so_and_then_that_it_was_lost(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_of_a_lost_worker_says_so_and_then_that_it_was_lost(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG))
     run = await run_now(pool, namespace="default", name="job")
     await lease(pool, worker="w-7", ttl=timedelta(seconds=-1))
@@ -350,7 +350,7 @@ async def test_a_run_of_a_lost_worker_says_so_and_then_that_it_was_lost(api: htt
 
 
 async def test_a_failed_run_says_what_failed_and_is_tried_again_by_the_request(
-    api: httpx.AsyncClient, pool: Pool
+    api: httpx2.AsyncClient, pool: Pool
 ) -> None:
     await declare(pool, task("job", LOG))
     run = await run_now(pool, namespace="default", name="job")
@@ -363,7 +363,7 @@ async def test_a_failed_run_says_what_failed_and_is_tried_again_by_the_request(
     assert (await api.request(failed["action"]["method"], failed["action"]["path"])).status_code == 202
 
 
-async def test_a_run_that_failed_for_a_missing_tool_says_so_first(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_run_that_failed_for_a_missing_tool_says_so_first(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, tool("web", "http://127.0.0.1:9"), task("job", {"id": "say", "uses": "web"}))
     run = await run_now(pool, namespace="default", name="job")
     async with pool.connection() as connection:
@@ -377,7 +377,7 @@ async def test_a_run_that_failed_for_a_missing_tool_says_so_first(api: httpx.Asy
     assert found["because"][0]["action"]["path"] == "/v1/namespaces/default/tools/web"
 
 
-async def test_a_cancelled_run_and_a_parked_one_say_why(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_a_cancelled_run_and_a_parked_one_say_why(api: httpx2.AsyncClient, pool: Pool) -> None:
     await declare(pool, task("job", LOG))
     cancelled, parked = [await run_now(pool, namespace="default", name="job") for _ in range(2)]
     assert (await api.post(f"{RUNS}/{cancelled}/cancel")).status_code == 202
@@ -401,12 +401,12 @@ async def park(pool: Pool, run: UUID) -> None:
 # -- what is not there -------------------------------------------------------------------------------------------------
 
 
-async def test_what_does_not_exist_is_not_found(api: httpx.AsyncClient) -> None:
+async def test_what_does_not_exist_is_not_found(api: httpx2.AsyncClient) -> None:
     problem(await api.get(f"{TASKS}/nothing/why"), 404, "not-found")
     problem(await api.get(f"{RUNS}/{uuid4()}/why"), 404, "not-found")
 
 
-async def test_asking_writes_nothing(api: httpx.AsyncClient, pool: Pool) -> None:
+async def test_asking_writes_nothing(api: httpx2.AsyncClient, pool: Pool) -> None:
     """A transaction that only looks takes no transaction id."""
     await declare(pool, task("job", LOG))
     run = await run_now(pool, namespace="default", name="job")

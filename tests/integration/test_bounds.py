@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -103,7 +103,7 @@ def test_under_load_each_process_keeps_to_its_connections(
         assert made.status_code in {202, 503}  # busy: it waits for a connection no longer than for two seconds
 
     watched, gate = Watched(database), toolserver.gate("work")
-    with watched.looking(), httpx.Client(timeout=60) as client, ThreadPoolExecutor(16) as threads:
+    with watched.looking(), httpx2.Client(timeout=60) as client, ThreadPoolExecutor(16) as threads:
         list(threads.map(ask, range(80)))
         gate.set()
         until(lambda: finished(database) >= 20, what=processes.logs)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 import yaml
@@ -21,7 +21,7 @@ from ordinaut.store.pool import open_pool
 from ordinaut_cli.app import app
 from tests import servers
 from tests.cluster.processes import free_port
-from tests.declaring import declare, declare_at, pipeline, task, tool
+from tests.declaring import declare, declare_at, hook, pipeline, task, tool
 from tests.running import Processes, processes, until
 from tests.toolserver import ToolServer
 
@@ -107,6 +107,16 @@ def test_apply_declares_everything_in_the_order_of_reference_and_says_what_chang
     assert cli.json("get", "task", "hello")["status"]["schedule"] == "0 9 * * 1-5"
 
 
+def test_hooks_are_applied_shown_and_deleted_like_other_objects(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "hook.yaml"
+    file.write_text(yaml.safe_dump(hook("github", "github.>", style="GitHub")))
+    assert cli("apply", "-f", file).stdout == "Hook default/github created\n"
+    assert re.match(r"github +github\.> +GitHub +true +API", cli("get", "hooks").stdout.splitlines()[1])
+    assert cli.json("get", "ohook", "github")["spec"]["topic"] == "github.>"
+    assert cli("delete", "hook", "github").stdout == "Hook default/github deleted\n"
+    assert cli("get", "hooks").stderr == "no hooks in this namespace\n"
+
+
 def test_apply_sends_nothing_while_there_is_a_mistake_anywhere(cli: Cli, files: Path) -> None:
     (files / "wrong.yaml").write_text(
         yaml.safe_dump(task("wrong", {"id": "a", "uses": "std.log", "with": {"m": "${"}}))
@@ -176,6 +186,39 @@ def test_a_run_is_followed_to_its_end(cli: Cli, files: Path, started: Processes)
     again = cli("cancel", run)
     assert again.exit_code == 1
     assert "Succeeded" in again.stderr
+
+
+def test_what_became_of_events_is_listed_and_a_run_shows_the_event_that_made_it(cli: Cli, database: str) -> None:
+    declare_at(database, task("listener", HELLO, triggers=[{"topic": "mail.received"}]))
+    nothing = cli("fires", "listener", "--events")
+    assert (nothing.stdout, nothing.stderr) == ("", "no event has matched a trigger yet\n")
+    run = cli.json("run", "listener")["metadata"]["name"]
+    event = {"specversion": "1.0", "id": "m-7", "source": "/mail", "type": "mail.received"}
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE ordinaut.run SET trigger = 'event', hops = 2, event = %s",
+            [json.dumps([event, {**event, "id": "m-8"}])],
+        )
+        connection.execute(
+            "INSERT INTO ordinaut.event_fire"
+            " (task_id, event_key, position, place, event_id, event_type, trigger, outcome, reason, run_id)"
+            " SELECT task_id, gen_random_uuid(), x.place, 0, x.id, 'mail.received', 0, x.outcome, x.reason, x.run"
+            " FROM ordinaut.task, (VALUES (1, 'm-8', 'Fired', NULL, %s::uuid), (2, 'm-9', 'Skipped', 'Paused', NULL))"
+            " AS x (place, id, outcome, reason, run)",
+            [run],
+        )
+
+    heading, newest, oldest = cli("fires", "listener", "--events").stdout.splitlines()
+    assert heading.split() == ["EVENT", "TYPE", "DECIDED", "OUTCOME", "REASON", "RUN"]
+    assert re.match(r"m-9 +mail\.received +\S.* Skipped +Paused +-", newest)
+    assert re.match(rf"m-8 +mail\.received +\S.* Fired +- +{run}", oldest)
+    described = cli("describe", "task", "listener").stdout
+    assert re.search(r"^Schedule +on mail\.received$", described, re.MULTILINE)
+    assert re.search(r"^Ledger of events$", described, re.MULTILINE)
+    assert newest.split()[0] in described
+    shown = cli("describe", "run", run).stdout
+    assert re.search(r"^Event +2 events, the last one mail\.received m-8 from /mail$", shown, re.MULTILINE)
+    assert re.search(r"^Hops +2$", shown, re.MULTILINE)
 
 
 def test_a_run_that_fails_fails_the_command_that_follows_it(cli: Cli, database: str, started: Processes) -> None:
@@ -350,12 +393,41 @@ def test_what_happened_can_be_published_and_read(cli: Cli, files: Path) -> None:
     assert cli("publish", "mail.received", "--data", "-", given="[1, 2]").exit_code == 0
     assert cli("publish", "mail.received", "--data", "Ana").exit_code == 2
     assert cli("publish", "No Type").exit_code == 2
+    data = files / "data.json"
+    data.write_text("[7]")
+    own = ("--id", "A234", "--source", "/mycontext")
+    assert cli("events", "publish", "mail.received", "--data", f"@{data}", *own).exit_code == 0
+    newest = json.loads(cli("events", "list", "--limit", "1", "-o", "json").stdout)["items"][0]
+    assert (newest["id"], newest["source"], newest["data"]) == ("A234", "/mycontext", [7])
     assert cli("events", "--type", "of.nothing").stderr == "no events\n"
     audited = cli("audit", "--verb", "create").stdout.splitlines()
     assert audited[0].split() == ["AT", "ACTOR", "VERB", "OBJECT", "DECISION", "REQUEST"]
     assert audited[1].split()[-4:-1] == ["create", "events", "Allowed"]
     assert cli("whoami").stdout == "local:local\n"
     assert re.search(r"^tasks +1 +\d+$", cli("quota").stdout, re.MULTILINE)
+
+
+def test_a_file_of_events_is_published_in_parts_and_mistakes_have_their_lines(cli: Cli, tmp_path: Path) -> None:
+    lines = [json.dumps({"type": "a.b", "data": number}) for number in range(120)]
+    lines.append(json.dumps({"specversion": "1.0", "id": "A234", "source": "/mycontext", "type": "a.c"}))
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(lines))
+    told = cli("publish", "--file", file).stdout.splitlines()
+    assert len(told) == 122
+    assert told[-1] == "121 events accepted"
+    found = json.loads(cli("events", "list", "--limit", "200", "-o", "json").stdout)["items"]
+    assert [one.get("data") for one in found] == [None, *range(119, -1, -1)]
+    assert found[0]["id"] == "A234"
+    assert len(json.loads(cli("publish", "--file", "-", "-o", "json", given=lines[0]).stdout)["ids"]) == 1
+
+    lines[110] = json.dumps({"type": "run.failed"})
+    file.write_text("\n".join(lines))
+    wrong = cli("publish", "--file", file)
+    assert wrong.exit_code == 2
+    assert len(wrong.stdout.splitlines()) == 100
+    mistake, rest = wrong.stderr.splitlines()
+    assert mistake.startswith(f'{file}:111: type: Invalid value: "run.failed": told by Ordinaut only; ')
+    assert rest == f"the 100 events before {file}:101 are accepted; take them out to go on"
 
 
 def test_verify_tells_which_times_are_not_accounted_for(cli: Cli, database: str) -> None:
@@ -535,7 +607,7 @@ def test_why_gives_programs_what_rest_does_and_people_what_to_type(cli: Cli, fil
     assert cli("apply", "-f", files).exit_code == 0
     run = cli.json("run", "hello")["metadata"]["name"]
     for asked, path in (("hello", "tasks/hello"), (run, f"runs/{run}")):
-        answer = httpx.get(f"{cli.environment['ORDINAUT_API_URL']}/v1/namespaces/default/{path}/why")
+        answer = httpx2.get(f"{cli.environment['ORDINAUT_API_URL']}/v1/namespaces/default/{path}/why")
         # All but the moment at which each was asked.
         assert {**cli.json("why", asked), "asOf": None} == {**answer.json(), "asOf": None}
         assert cli.json("why", asked).keys() == answer.json().keys()

@@ -192,12 +192,20 @@ async def test_what_happens_can_be_published_and_read(served: Served) -> None:
     async with served.client() as ordinaut:
         assert await ordinaut.events.publish("mail.received", {"from": "Ana"}, subject="inbox")
         assert len(await ordinaut.events.publish_many([{"type": "a.b"}, {"type": "a.c"}])) == 2
+        when = datetime(2026, 3, 1, 9, tzinfo=UTC)
+        run = "019ab0d2-7c1e-7cc3-98c4-dc0c0c07398f"
+        await ordinaut.events.publish("mail.read", source="/mycontext", id_="A234", time=when, run=run)
+        cloud = {"specversion": "1.0", "id": "B234", "source": "/mycontext", "type": "mail.read", "tenant": "x"}
+        await ordinaut.events.publish_many([cloud | {"datacontenttype": "image/png", "data_base64": "iVBORw=="}])
+        newest, own = await _all(ordinaut.events.list(limit=2))
+        assert (newest.id, newest.data_base64, newest.model_extra) == ("B234", "iVBORw==", {"tenant": "x"})
+        assert (own.id, own.time, own.model_extra) == ("A234", "2026-03-01T09:00:00+00:00", {"ordinautrun": run})
         with pytest.raises(Forbidden):
             await _all(ordinaut.audit.list())
     async with served.client(Role.ADMIN) as ordinaut:
         denied, *_ = await _all(ordinaut.audit.list(limit=1))
         assert (denied.decision, denied.actor, denied.verb) == ("Denied", "tokens:editor", "list")
-        assert len(await _all(ordinaut.audit.list(actor="tokens:editor", decision="Allowed"))) == 2
+        assert len(await _all(ordinaut.audit.list(actor="tokens:editor", decision="Allowed"))) == 4
 
 
 async def test_who_calls_is_known_and_strangers_learn_nothing(served: Served) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from ordinaut.events.stream import STREAM, connect
+from ordinaut.events.connection import connect
+from ordinaut.events.stream import STREAM
 from ordinaut.states import RunPhase
 from ordinaut_cli.dev.events import Tail
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -46,7 +46,7 @@ async def audited(pool: Pool) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in await rows.fetchall()]
 
 
-def problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+def problem(answer: httpx2.Response, status: int, slug: str) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     found: dict[str, Any] = answer.json()
     assert found["type"] == f"urn:ordinaut:problem:{slug}"
@@ -160,7 +160,7 @@ async def test_two_authorities_side_by_side(database: str, access: Access) -> No
         settings = {"oidc_issuer": issuer.url, "oidc_audience": AUDIENCE}
         async with serving(database, access, authentication=(Authority.TOKENS, Authority.OIDC), **settings) as api:
 
-            async def ask(path: str, **claims: Any) -> httpx.Response:
+            async def ask(path: str, **claims: Any) -> httpx2.Response:
                 headers = {"Authorization": f"Bearer {issuer.token(key, **claims)}"}
                 return await api.client.get(path, headers=headers)
 

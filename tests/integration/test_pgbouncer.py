@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -74,7 +74,7 @@ def test_tasks_fire_run_and_are_taken_back_from_a_lost_worker(
 
     # Made through the API, and heard of at once: the worker looks by itself once a minute only.
     gate = toolserver.gate("work")
-    assert httpx.post(f"{namespace}/tasks/now/run").status_code == 202
+    assert httpx2.post(f"{namespace}/tasks/now/run").status_code == 202
     until(lambda: toolserver.calls("work"), what="the worker to hear of the run", seconds=40)
 
     lost.kill()

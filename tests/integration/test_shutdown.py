@@ -5,7 +5,7 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.store.pool import Pool
@@ -31,11 +31,11 @@ async def test_an_api_in_full_use_finishes_what_it_has_begun(pool: Pool, process
     seen: Counter[str] = Counter()
     busy = asyncio.Event()
 
-    async def call(client: httpx.AsyncClient) -> None:
+    async def call(client: httpx2.AsyncClient) -> None:
         while True:
             try:
                 answer = await client.post(f"{TASKS}/t/run", json={})
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 # Refused, or hung up on before anything was answered: the caller may try another replica.
                 seen[type(error).__name__] += 1
                 return
@@ -43,14 +43,14 @@ async def test_an_api_in_full_use_finishes_what_it_has_begun(pool: Pool, process
             if seen["201"] + seen["200"] + seen["202"] >= CALLERS * 3:
                 busy.set()
 
-    async def wait_for_a_run(client: httpx.AsyncClient) -> int:
+    async def wait_for_a_run(client: httpx2.AsyncClient) -> int:
         return (await client.get(f"{RUNS}/{run_id}/wait", params={"timeout": 60}, timeout=70)).status_code
 
-    async def follow_a_run(client: httpx.AsyncClient) -> bool:
+    async def follow_a_run(client: httpx2.AsyncClient) -> bool:
         async with client.stream("GET", f"{RUNS}/{run_id}/events", timeout=70) as answer:
             return b"event: end" in b"".join([part async for part in answer.aiter_bytes()])
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client, asyncio.timeout(60):
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client, asyncio.timeout(60):
         waiting = asyncio.create_task(wait_for_a_run(client))
         following = asyncio.create_task(follow_a_run(client))
         callers = [asyncio.create_task(call(client)) for _ in range(CALLERS)]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut import spans
@@ -146,7 +146,7 @@ async def test_runs_that_others_end_and_ask_for_have_whole_traces_too(
         task("t", pipelineRef={"name": "p"}),
     )
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         made = (await client.post(f"{TASKS}/t/run", json={})).raise_for_status().json()
         run_id = made["metadata"]["name"]
         await asyncio.to_thread(until, lambda: toolserver.calls("slow"), what="the call")

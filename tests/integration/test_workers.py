@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from typer.testing import CliRunner
@@ -32,14 +32,14 @@ def url(processes: Processes) -> str:
 @pytest.fixture
 def workers(url: str) -> Iterator[Callable[..., dict[str, Any]]]:
     """Return the live workers by name, as a namespace sees them."""
-    with httpx.Client(base_url=url) as client:
+    with httpx2.Client(base_url=url) as client:
         yield lambda namespace="default": {
             one["name"]: one for one in client.get(f"/v1/namespaces/{namespace}/workers").json()["items"]
         }
 
 
 def run(url: str, name: str) -> str:
-    answer = httpx.post(f"{url}/v1/namespaces/default/tasks/{name}/run")
+    answer = httpx2.post(f"{url}/v1/namespaces/default/tasks/{name}/run")
     assert answer.status_code == 202, answer.text
     return str(answer.json()["metadata"]["name"])
 
@@ -180,7 +180,7 @@ def test_a_task_shows_its_queue_its_priority_and_its_keys(processes: Processes, 
             "pipeline": {"steps": [{"id": "a", "uses": "std.log", "with": {"message": "x"}}]},
         },
     }
-    made = httpx.post(f"{url}/v1/namespaces/default/tasks", json=manifest)
+    made = httpx2.post(f"{url}/v1/namespaces/default/tasks", json=manifest)
     assert made.status_code == 201, made.text
     assert made.json()["spec"]["queue"] == "gpu"
 

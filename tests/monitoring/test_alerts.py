@@ -23,7 +23,7 @@ DEMANDED = {
     *("OrdinautDown", "OrdinautSchedulerLate", "OrdinautQueueStuck", "OrdinautNoWorkers", "OrdinautLeaseExpiries"),
     *("OrdinautInvariantViolated", "OrdinautOutboxLag", "OrdinautRunFailureRatio", "OrdinautTZDataMoved"),
     *("OrdinautPartitionMissing", "OrdinautSchemaMismatch", "OrdinautNoLeader", "OrdinautParkedRuns"),
-    *("OrdinautNotReady", "OrdinautDatabaseAway", "OrdinautQueueUnserved"),
+    *("OrdinautNotReady", "OrdinautDatabaseAway", "OrdinautQueueUnserved", "OrdinautTriggersLate"),
 }
 THRESHOLD = re.compile(r"(?:>=|<=|==|!=|>|<) ([0-9.]+)$")
 """What the chart replaces: the number of the comparison with which an expression ends."""

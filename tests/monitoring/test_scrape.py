@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ordinaut.metrics import Bound
-from ordinaut.states import ENDED_RUN_PHASES, SkipReason
+from ordinaut.states import ENDED_RUN_PHASES, EventSkipReason, SkipReason
 from ordinaut.store.invariants import Invariant
 from ordinaut.store.migrate import migrations
 from ordinaut.store.partitions import DAYS_AHEAD
@@ -49,17 +49,22 @@ ALLOWED: dict[str, Callable[[str], bool]] = {
     "need": lambda value: value in needs(),
     "phase": one_of(*ENDED_RUN_PHASES),
     "task_namespace": one_of(*NAMESPACES, "default", Bound.OTHER),
-    "outcome": one_of("Fired", *SkipReason),
+    "outcome": one_of(
+        *("Fired", *SkipReason, *EventSkipReason),
+        *("accepted", "repeated", "refused", "late", "limited", "unavailable", "invalid"),  # deliveries to hooks
+    ),
     "state": one_of("ready", "paused", "not_ready"),
     "result": one_of(
         *("allowed", "denied", "unanswered"),  # reviews
         *("written", "gone", "refused", "unavailable", "failed"),  # status
         *("refused", "limited", "unavailable"),  # callers
         *Result,  # Events about skipped times
+        *("accepted", "rejected"),  # the inbox
     ),
     "invariant": one_of(*Invariant),
+    "reader": one_of("triggers", "stream"),
     "loop": like("[a-z]{3,12}"),
-    "kind": one_of("Task", "Pipeline", "Tool"),
+    "kind": one_of("Task", "Pipeline", "Tool", "Hook"),
     "action": one_of("changed", "removed"),
     "tool": one_of(*TOOLS, "std.log", Bound.OTHER),
     "route": lambda value: value in routes(),
@@ -104,6 +109,7 @@ def test_every_reason_result_and_invariant_is_there_at_zero(installation: Instal
     fresh = installation.fresh["operator"]
 
     assert fresh.values("ordinaut_fires_total") == [0] * (1 + len(SkipReason))
+    assert fresh.values("ordinaut_event_fires_total") == [0] * (1 + len(EventSkipReason))
     assert fresh.values("ordinaut_invariant_violations_total") == [0] * len(Invariant)
     assert installation.fresh["api"].values("ordinaut_authentication_failures_total") == [0] * 3
 

@@ -38,6 +38,11 @@ class Operation:
         assert "{" not in found, f"{self.template} has a parameter that is not described"
         return found
 
+    @property
+    def signed(self) -> bool:
+        """Whether it takes a signature in place of a token."""
+        return {"signature": []} in self.described["security"]
+
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
 

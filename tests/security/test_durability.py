@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -40,20 +40,20 @@ def manifest(number: int) -> dict[str, Any]:
     return document
 
 
-async def create_all(served: Served, *, kill_after: int | None = None) -> dict[int, httpx.Response]:
+async def create_all(served: Served, *, kill_after: int | None = None) -> dict[int, httpx2.Response]:
     """Create the tasks over many connections; return the answers that came."""
-    answers: dict[int, httpx.Response] = {}
+    answers: dict[int, httpx2.Response] = {}
     numbers = iter(range(TASKS))
 
     async def send() -> None:
-        async with httpx.AsyncClient(base_url=served.url, headers=served.access.headers("editor-a")) as client:
+        async with httpx2.AsyncClient(base_url=served.url, headers=served.access.headers("editor-a")) as client:
             for number in numbers:
                 key = {"Idempotency-Key": f"create-{number}"}
                 try:
                     answers[number] = await client.post(
                         path_of("tasks"), json=manifest(number), headers=key, timeout=60
                     )
-                except httpx.TransportError:
+                except httpx2.TransportError:
                     continue  # nobody is there any more
                 if len(answers) == kill_after:
                     served.process.kill()

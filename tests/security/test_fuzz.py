@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -24,6 +25,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation import dictionaries  # noqa: F401 - loaded late, deep in a recursion, Python 3.11 fails
 from schemathesis.python import asgi
 from schemathesis.specs.openapi import checks
+from starlette.types import Message, Receive, Scope, Send
 
 from ordinaut.access.caller import Authority
 from ordinaut.declaration import backfill as backfills
@@ -33,6 +35,7 @@ from ordinaut.store.pool import open_pool
 from ordinaut.store.runs import finish
 from ordinaut_api.app import create_app
 from ordinaut_api.settings import ApiSettings
+from tests import signing
 from tests.declaring import cancel, declare, manifest, run_now
 from tests.security.operations import Operation, document, operations
 from tests.security.tenants import OURS, PATIENT, Access
@@ -46,6 +49,7 @@ DOCUMENT: Final = document()
 OPERATIONS: Final = list(operations(DOCUMENT))
 SCHEMA: Final = schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT))  # it changes the examples in there
 NAME: Final = "existing"
+HOOK_KEY: Final = "It's a Secret to Everybody"
 CHECKS: Final = [
     not_a_server_error,
     checks.status_code_conformance,
@@ -57,11 +61,38 @@ SHARES: Final = {"existing": 0.5, "tenant": 0.3, "anywhere": 0.2}
 """How many requests are about things that exist, about names of the tenant that do not, and about any namespace."""
 
 
+class Signing:
+    """The application behind a sender that signs whatever is delivered to a hook."""
+
+    def __init__(self, app: FastAPI, *, key: str) -> None:
+        self._app = app
+        self._key = key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, as ASGI has it."""
+        if scope["type"] != "http" or scope["method"] != "POST" or "/hooks/" not in scope["path"]:
+            await self._app(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        signed = {**signing.github(self._key, body, id_=uuid.uuid4().hex)}
+        del signed["content-type"]
+        headers = [*scope["headers"], *((name.encode(), value.encode()) for name, value in signed.items())]
+
+        async def again() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app({**scope, "headers": headers}, again, send)
+
+
 @dataclass(frozen=True)
 class Target:
     """The application with things in it that requests can be about."""
 
-    app: FastAPI
+    app: Signing
     ended: uuid.UUID
     waiting: uuid.UUID
     parked: uuid.UUID
@@ -85,12 +116,16 @@ class Target:
 
 
 @pytest.fixture
-async def target(database: str, access: Access) -> Target:
+async def target(database: str, access: Access, tmp_path: Path) -> Target:
+    key = tmp_path / "secrets" / OURS / "s" / "k"
+    key.parent.mkdir(parents=True)
+    key.write_text(HOOK_KEY, encoding="utf-8")
     log = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
     specs: dict[str, dict[str, Any]] = {
         "Task": {"pipeline": {"steps": [log]}, "schedules": [{"cron": "@daily"}]},
         "Pipeline": {"steps": [log]},
         "Tool": {"http": {"url": "http://tools.example/x"}},
+        "Hook": {"topic": "a.b", "signature": {"style": "GitHub", "secretRefs": [{"name": "s", "key": "k"}]}},
     }
     async with open_pool(database, application="fuzz", size=1) as pool:
         await declare(pool, *(manifest(kind, NAME, spec, namespace=OURS) for kind, spec in specs.items()))
@@ -101,8 +136,23 @@ async def target(database: str, access: Access) -> Target:
             yesterday = await clock.now(connection) - timedelta(days=1)
             plan = await backfills.plan(connection, namespace=OURS, name=NAME, since=yesterday)
             backfill = await backfills.start(connection, plan, max_active=1, by="me")
-    chosen = ApiSettings(database_url=database, authentication=(Authority.TOKENS,), access_file=access.path, **PATIENT)  # type: ignore[arg-type]
-    return Target(create_app(chosen), ended, waiting, parked, backfill, access.headers("admin-a"))
+    chosen = ApiSettings(
+        database_url=database,
+        authentication=(Authority.TOKENS,),
+        access_file=access.path,
+        secrets_dir=tmp_path / "secrets",
+        **PATIENT,
+    )  # type: ignore[arg-type]
+    return Target(
+        Signing(create_app(chosen), key=HOOK_KEY), ended, waiting, parked, backfill, access.headers("admin-a")
+    )
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have streams end at once: a case is over when its answer is."""
+    monkeypatch.setattr("ordinaut_api.streams.MAX_FOLLOWED", 0.05)
+    monkeypatch.setattr("ordinaut_api.streams.HEARTBEAT", 0.02)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.store.pool import Pool
@@ -22,6 +22,7 @@ SPECS = {
     "tasks": ("Task", {"pipeline": {"steps": [LOG]}}),
     "pipelines": ("Pipeline", {"steps": [LOG]}),
     "tools": ("Tool", {"http": {"url": "http://tools.example/x"}}),
+    "hooks": ("Hook", {"topic": "a.b", "signature": {"style": "GitHub", "secretRefs": [{"name": "s", "key": "k"}]}}),
 }
 
 
@@ -35,12 +36,12 @@ async def limited(database: str, access: Access) -> AsyncIterator[Api]:
 @pytest.fixture
 async def small(database: str, access: Access) -> AsyncIterator[Api]:
     """The application with a few objects a namespace."""
-    quotas = {"max_tasks": QUOTA, "max_pipelines": QUOTA, "max_tools": QUOTA}
+    quotas = {"max_tasks": QUOTA, "max_pipelines": QUOTA, "max_tools": QUOTA, "max_hooks": QUOTA}
     async with tenants.serving(database, access, **{f"api_{name}": limit for name, limit in quotas.items()}) as served:
         yield served
 
 
-async def use_up(api: Api, who: str, path: str) -> httpx.Response:
+async def use_up(api: Api, who: str, path: str) -> httpx2.Response:
     """Send requests until one is too many."""
     for _ in range(3 * LIMIT):
         answer = await api.call(who, "GET", path)
@@ -106,7 +107,7 @@ async def test_denials_do_not_fill_the_audit_trail(api: Api, pool: Pool) -> None
 async def test_there_are_no_more_objects_than_a_namespace_may_have(small: Api, collection: str) -> None:
     kind, spec = SPECS[collection]
 
-    async def create(name: str, method: str = "POST", namespace: str = OURS, who: str = "editor-a") -> httpx.Response:
+    async def create(name: str, method: str = "POST", namespace: str = OURS, who: str = "editor-a") -> httpx2.Response:
         path = path_of(collection, *([name] if method == "PUT" else []), namespace=namespace)
         return await small.call(who, method, path, json=manifest(kind, name, spec, namespace=namespace))
 
@@ -125,7 +126,7 @@ async def test_many_at_once_get_no_further_than_one_after_the_other(small: Api) 
     def send(number: int) -> object:
         return small.call("editor-a", "POST", path_of("tasks"), json=task_of(f"t{number}"))
 
-    answers: list[httpx.Response] = await asyncio.gather(*(send(number) for number in range(20)))  # type: ignore[call-overload]
+    answers: list[httpx2.Response] = await asyncio.gather(*(send(number) for number in range(20)))  # type: ignore[call-overload]
     assert sorted(answer.status_code for answer in answers) == [201] * QUOTA + [403] * (20 - QUOTA)
 
 

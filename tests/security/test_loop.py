@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut_api import body
@@ -68,7 +68,7 @@ class Metered:
         seen: dict[int, int] = {}
 
         def send(_connection: int) -> None:
-            with httpx.Client(base_url=self.served.url, headers=self.served.access.headers("admin-a")) as client:
+            with httpx2.Client(base_url=self.served.url, headers=self.served.access.headers("admin-a")) as client:
                 for request in requests * REPEATS:
                     headers = {"content-type": request.media} if request.content else {}
                     answer = client.request(

@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.store.pool import Pool
@@ -16,12 +16,18 @@ from tests.security.tenants import OURS, THEIRS, Api, path_of
 pytestmark = pytest.mark.integration
 
 LOG = {"id": "say", "uses": "std.log", "with": {"message": "hello"}}
-COLLECTIONS = {"Task": "tasks", "Pipeline": "pipelines", "Tool": "tools"}
+COLLECTIONS = {"Task": "tasks", "Pipeline": "pipelines", "Tool": "tools", "Hook": "hooks"}
 SPECS: dict[str, dict[str, Any]] = {
     "Task": {"pipeline": {"steps": [LOG]}},
     "Pipeline": {"steps": [LOG]},
     "Tool": {"http": {"url": "http://tools.example/x"}},
+    "Hook": {"topic": "a.b", "signature": {"style": "GitHub", "secretRefs": [{"name": "s", "key": "k"}]}},
 }
+
+
+def signed_by(*references: dict[str, Any], topic: str = "a.b") -> dict[str, Any]:
+    """Return the spec of a hook."""
+    return {"topic": topic, "signature": {"style": "GitHub", "secretRefs": list(references)}}
 
 
 def document(of: str = "Task", **changes: Any) -> dict[str, Any]:
@@ -168,6 +174,15 @@ ELSEWHERE: list[tuple[str, dict[str, Any]]] = [
     ("Tool", {"http": {"url": "http://x/"}, "inputSchema": {"$ref": "http://169.254.169.254/latest"}}),
     ("Tool", {"http": {"url": "http://x/"}, "outputSchema": {"$ref": "file:///etc/passwd"}}),
     ("Tool", {"http": {"url": "http://x/"}, "inputSchema": {"$id": "http://x", "$ref": "#/$defs/" + "a/" * 1000}}),
+    ("Hook", signed_by({"name": "s", "key": "k", "namespace": THEIRS})),
+    ("Hook", signed_by({"name": f"../../{THEIRS}/secrets/s", "key": "k"})),
+    ("Hook", signed_by({"name": "s", "key": f"../../{THEIRS}/s/k"})),
+    ("Hook", signed_by({"name": "s", "key": ".."})),
+    ("Hook", signed_by({"name": "s?fieldSelector=x", "key": "k"})),
+    ("Hook", signed_by({"name": "s", "key": "k"}, topic="run.succeeded")),
+    ("Hook", signed_by({"name": "s", "key": "k"}, topic="io.ordinaut.>")),
+    ("Hook", signed_by({"name": "s", "key": "k"}, topic=">")),
+    ("Hook", signed_by()),
 ]
 
 
@@ -293,8 +308,8 @@ WRONG_EVENTS: list[dict[str, Any]] = [
     {"type": "x" * 300},
     {"type": "mail\nreceived"},
     {"type": "mail.received", "namespace": THEIRS},
-    {"type": "mail.received", "id": "00000000-0000-0000-0000-000000000000"},
-    {"type": "mail.received", "time": "2020-01-01T00:00:00Z"},
+    {"type": "mail.received", "publisher": "system:serviceaccount:ordinaut:operator"},
+    {"type": "mail.received", "ordinautrun": "../x"},
     {"type": "mail.received", "by": "somebody"},
     {"type": "mail.received", "subject": "\x1b[31m"},
     {"type": "mail.received", "source": "not a uri\n"},
@@ -308,5 +323,5 @@ async def test_an_event_that_is_none_is_refused(api: Api, subtests: pytest.Subte
     for event in WRONG_EVENTS:
         with subtests.test(str(event)[:50]):
             refused(await api.call("editor-a", "POST", path_of("events"), json=event), "invalid")
-    listed: httpx.Response = await api.call("editor-a", "GET", path_of("events"))
+    listed: httpx2.Response = await api.call("editor-a", "GET", path_of("events"))
     assert "mail" not in listed.text

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.states import RunPhase
@@ -24,7 +24,7 @@ def manifest(name: str) -> dict[str, Any]:
     return document
 
 
-async def post(api: Api, *parts: str, **more: Any) -> httpx.Response:
+async def post(api: Api, *parts: str, **more: Any) -> httpx2.Response:
     return await api.call("editor-a", "POST", path_of(*parts), **more)
 
 

@@ -18,7 +18,7 @@ from tests.security.tenants import BINDINGS, OURS, THEIRS, Api
 pytestmark = pytest.mark.integration
 
 OPERATIONS = list(operations())
-GUARDED = [one for one in OPERATIONS if one.template not in WITHOUT_RIGHT]
+GUARDED = [one for one in OPERATIONS if one.template not in WITHOUT_RIGHT and not one.signed]
 STRANGERS = ("nobody", "admin-b")
 """Identities without any right in namespace A."""
 
@@ -27,6 +27,10 @@ def test_every_operation_says_which_right_it_needs() -> None:
     assert [str(one) for one in GUARDED if one.right is None] == []
     assert [str(one) for one in OPERATIONS if one not in GUARDED and one.right is not None] == []
     assert len(GUARDED) > 30
+
+
+def test_only_deliveries_of_webhooks_take_a_signature() -> None:
+    assert [one.id for one in OPERATIONS if one.signed] == ["deliverWebhook"]
 
 
 def test_every_operation_is_of_one_namespace() -> None:
@@ -59,7 +63,8 @@ async def refuse_without_a_good_token(operation: Operation, api: Api) -> None:
     ]
     for answer in refused:
         assert answer.status_code == 401, answer.text
-        assert answer.headers["www-authenticate"] == 'Bearer realm="ordinaut"'
+        scheme = "Signature" if operation.signed else "Bearer"
+        assert answer.headers["www-authenticate"] == f'{scheme} realm="ordinaut"'
         assert answer.json()["type"] == "urn:ordinaut:problem:unauthenticated"
         assert steady(answer) == steady(refused[0])
 

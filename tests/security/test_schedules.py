@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.declaring import task
@@ -31,7 +31,7 @@ def manifest(schedule: dict[str, Any], name: str = "hostile") -> dict[str, Any]:
     return document
 
 
-async def cpu(request: Callable[[], Awaitable[httpx.Response]]) -> tuple[httpx.Response, float]:
+async def cpu(request: Callable[[], Awaitable[httpx2.Response]]) -> tuple[httpx2.Response, float]:
     """Return the answer and the seconds of CPU that it took, the best of three: other threads may be busy once."""
     costs = []
     for _ in range(3):

@@ -4,7 +4,7 @@ import itertools
 import uuid
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.declaring import task
@@ -21,7 +21,7 @@ OF_ONE_OBJECT = [one for one in OPERATIONS if "/{name}" in one.template]
 LISTS = [one for one in OPERATIONS if "cursor" in {each["name"] for each in one.described["parameters"]}]
 
 
-async def declare(api: Api, who: str, namespace: str, name: str) -> httpx.Response:
+async def declare(api: Api, who: str, namespace: str, name: str) -> httpx2.Response:
     document = task(name, LOG)
     document["metadata"]["namespace"] = namespace
     answer = await api.call(who, "PUT", path_of("tasks", name, namespace=namespace), json=document)

@@ -129,7 +129,7 @@ def test_manifests_are_accepted(document: dict[str, Any]) -> None:
 
 
 RBAC = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-FOREIGN = RBAC | {"Job", "Deployment", "Pod", "Service"}
+FOREIGN = RBAC | {"Job", "Deployment", "Pod", "Service", "Ingress", "HTTPRoute"}
 
 
 # ---------------------------------------------------------------- times

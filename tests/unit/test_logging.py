@@ -87,7 +87,7 @@ def test_loggers_that_say_nothing_new_are_quiet(logged: Logged) -> None:
     logging.configure(process="operator", level="DEBUG")
 
     standard.getLogger("apscheduler.scheduler").warning("maximum number of running instances reached")
-    standard.getLogger("httpx").info("HTTP Request: POST")
+    standard.getLogger("httpx2").info("HTTP Request: POST")
 
     assert logged() == []
 

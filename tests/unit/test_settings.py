@@ -125,7 +125,7 @@ def test_the_usual_names_of_addresses_are_understood_and_ours_come_first(monkeyp
             "REDIS_URL",
             f"cache:{SECRET}",
             "REDIS_URL: (hidden): this is no address of a Redis server, as redis://host:6379/0"
-            " (Redis 7 or Valkey 8 or newer, for events only.)",
+            " (Redis 6.2 or Valkey 8 or newer, for events only.)",
         ),
     ],
 )
@@ -162,7 +162,15 @@ def test_a_mistake_between_two_settings_names_both(
     ]
 
 
-@pytest.mark.parametrize("address", ["redis://[::1]:6379/0", "rediss://user:pass@cache", "unix:///run/redis.sock?db=1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis://[::1]:6379/0",
+        "rediss://user:pass@cache",
+        "unix:///run/redis.sock?db=1",
+        "rediss+sentinel://u:p@a:1,b/s/0",
+    ],
+)
 def test_every_kind_of_address_of_a_redis_server_is_taken(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDINAUT_DATABASE_URL", "host=/run/postgresql dbname=ordinaut")
     monkeypatch.setenv("ORDINAUT_REDIS_URL", address)

@@ -10,7 +10,10 @@ from ordinaut.states import (
     FINAL_RUN_PHASES,
     RUN_TRANSITIONS,
     STEP_TRANSITIONS,
+    WHY_EVENT_SKIPPED,
     BackfillPhase,
+    EventOutcome,
+    EventSkipReason,
     RunPhase,
     SkipReason,
     StepPhase,
@@ -43,7 +46,11 @@ def test_every_phase_has_transitions() -> None:
 def test_the_page_explains_every_run_phase_and_reason() -> None:
     rows = set(re.findall(r"^\| (\w+) \|", PAGE, flags=re.MULTILINE))
 
-    assert rows >= {*RunPhase, *WaitReason, *SkipReason, *BackfillPhase}
+    assert rows >= {*RunPhase, *WaitReason, *SkipReason, *BackfillPhase, *EventOutcome, *EventSkipReason}
+
+
+def test_people_are_told_something_of_every_reason() -> None:
+    assert set(WHY_EVENT_SKIPPED) == set(EventSkipReason)
 
 
 def test_final_phases_are_those_the_promise_names() -> None:

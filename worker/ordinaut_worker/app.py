@@ -10,7 +10,7 @@ import sys
 from datetime import timedelta
 from uuid import UUID
 
-import httpx
+import httpx2
 
 from ordinaut import __version__, process
 from ordinaut.probes import Readiness
@@ -79,7 +79,7 @@ async def run(configured: WorkerSettings) -> None:
 async def _work(
     configured: WorkerSettings,
     pool: Pool,
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
     *,
     readiness: Readiness,
     stopped: "asyncio.Task[bool]",

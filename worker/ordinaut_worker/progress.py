@@ -62,8 +62,14 @@ class Progress:
 
     def scope(self) -> dict[str, Any]:
         """Return what expressions see now."""
+        self._scope = self._scope or self._fixed()
+        return {**self._scope, "steps": cursor.results(self.plan, self._committed.values())}
+
+    def _fixed(self) -> dict[str, Any]:
+        """Return what stays the same for the whole run."""
         work = self.work
-        self._scope = self._scope or {
+        events = work.events
+        return {
             "params": work.params,
             "run": {
                 "id": work.run,
@@ -73,8 +79,9 @@ class Progress:
                 "attempt": work.attempt,
             },
             "task": {"name": work.task, "namespace": work.namespace},
+            "event": events and events[-1],
+            "events": events,
         }
-        return {**self._scope, "steps": cursor.results(self.plan, self._committed.values())}
 
     def record(self, move: Execute, outcome: Outcome, *, phase: StepPhase | None = None) -> None:
         """Take an outcome in as the step's result; ``phase`` overrides the outcome's."""

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 
 from ordinaut.engine.plan import is_builtin
@@ -32,7 +32,7 @@ MAX_TOOLS = 1024
 class DeclaredTools:
     """The tools of the database and the built-in ones."""
 
-    def __init__(self, pool: Pool, http: httpx.AsyncClient, *, max_answer_bytes: int) -> None:
+    def __init__(self, pool: Pool, http: httpx2.AsyncClient, *, max_answer_bytes: int) -> None:
         self._pool = pool
         self._http = http
         self._max_answer_bytes = max_answer_bytes

@@ -1,5 +1,5 @@
 """
-The api's own requests to the Kubernetes API server: reviews, and nothing else.
+The api's own requests to the Kubernetes API server: reviews, and Secrets that hooks name.
 
 Where it is and who we are there comes from the pod's service account, whose token is read anew for each request since
 it changes every hour; outside of a cluster from the kubeconfig (``KUBECONFIG``, ``~/.kube/config``).
@@ -124,15 +124,23 @@ class Cluster:
 
     async def review(self, path: str, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """Post a question and return the answer; raises :class:`AuthorityAway` for anything but an answer."""
+        return self._answer(*await self._ask("POST", path, data=orjson.dumps(question)))
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """Return status and body of what is at a path; raises :class:`AuthorityAway` if there is no answer."""
+        return await self._ask("GET", path)
+
+    async def _ask(self, method: str, path: str, *, data: bytes | None = None) -> tuple[int, bytes]:
         try:
             token = self._credentials.token()
-            async with self._session.post(
+            async with self._session.request(
+                method,
                 self._credentials.server.rstrip("/") + path,
-                data=orjson.dumps(question),
+                data=data,
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 allow_redirects=False,
             ) as response:
-                return self._answer(response.status, await response.read())
+                return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._away(f"it does not answer: {type(error).__name__}") from None
 
@@ -153,6 +161,6 @@ class Cluster:
 
     def _away(self, why: str) -> AuthorityAway:
         if why != self._trouble:  # said once, not for each request
-            log.warning("no reviews by the API server", why=why)
+            log.warning("no answers from the API server", why=why)
         self._trouble = why
         return AuthorityAway(f"The Kubernetes API server can't be asked: {why}.")

@@ -24,10 +24,10 @@ from starlette.routing import BaseRoute
 from ordinaut.access.caller import Caller
 from ordinaut.access.rights import Right
 from ordinaut.errors import FieldError, Invalid
+from ordinaut.resources.scalars import is_name
 from ordinaut_api.backend import Backend, backend_of
 from ordinaut_api.identity.gatekeeper import too_many
 from ordinaut_api.problems import ProblemError, right_missing
-from ordinaut_api.routes.parameters import is_name
 
 GUARDED: Final = "/v1/"
 """Where every route has a guard."""
@@ -72,6 +72,10 @@ class Known:
         return await _admitted(request, backend_of(request), namespace=None)
 
 
+class Signed:
+    """The base of the dependency of a route whose requests are signed: the signature is the right."""
+
+
 def guard(verb: str, resource: str) -> Any:
     """Return the dependency of a route that needs a right."""
     return Depends(Guard(Right(verb, resource)))
@@ -89,7 +93,12 @@ def right_of(route: BaseRoute | RouteContext) -> Right | None:
 
 def needs_identity(route: BaseRoute | RouteContext) -> bool:
     """Whether a route asks who calls."""
-    return bool(_guards(route))
+    return any(not isinstance(one, Signed) for one in _guards(route))
+
+
+def needs_signature(route: BaseRoute | RouteContext) -> bool:
+    """Whether a route asks for a signature in place of an identity."""
+    return any(isinstance(one, Signed) for one in _guards(route))
 
 
 def check(routes: Iterable[BaseRoute]) -> None:
@@ -103,10 +112,10 @@ def check(routes: Iterable[BaseRoute]) -> None:
         raise TypeError(f"routes without exactly one guard: {', '.join(wrong)}")
 
 
-def _guards(route: BaseRoute | RouteContext) -> list[Guard | Known]:
+def _guards(route: BaseRoute | RouteContext) -> list[Guard | Known | Signed]:
     dependant = getattr(route, "dependant", None)
     calls = [one.call for one in dependant.dependencies] if dependant else []
-    return [one for one in calls if isinstance(one, Guard | Known)]
+    return [one for one in calls if isinstance(one, Guard | Known | Signed)]
 
 
 async def _admitted(request: Request, backend: Backend, *, namespace: str | None) -> Caller:

@@ -5,11 +5,11 @@ from typing import Any, Final
 from ordinaut import shapes
 from ordinaut.store.declared import Kind
 from ordinaut_api import batches, body
-from ordinaut_api.openapi import schemas
+from ordinaut_api.openapi import cloudevents, schemas
 from ordinaut_api.openapi.examples import REQUESTS
 from ordinaut_api.openapi.schemas import Schema, reference
 
-_KINDS: Final[tuple[Kind, ...]] = ("Task", "Pipeline", "Tool")
+_KINDS: Final[tuple[Kind, ...]] = ("Task", "Pipeline", "Tool", "Hook")
 
 _NOTHING: Final[Schema] = {"type": "object", "additionalProperties": False}
 
@@ -21,6 +21,7 @@ def definitions() -> dict[str, Schema]:
         found |= schemas.of_model(model)
     for kind in _KINDS:
         found[f"{kind}Patch"] = _patch(kind)
+    found[cloudevents.NAME] = cloudevents.SCHEMA
     found["TaskBatch"] = {
         "type": "object",
         "description": "Manifests of tasks, all of which are declared, or none.",
@@ -46,7 +47,7 @@ def of_operation(operation: str) -> dict[str, Any] | None:
     content: dict[str, Any] = {"schema": schema}
     if operation in REQUESTS:
         content["example"] = REQUESTS[operation]
-    return {"required": required, "content": {media: content}}
+    return {"required": required, "content": {media: content, **_BESIDES.get(operation, {})}}
 
 
 def _patch(kind: Kind) -> Schema:
@@ -86,5 +87,9 @@ _BODIES: Final[dict[str, tuple[Schema, str, bool]]] = {
         ("pauseTask", "resumeTask", "cancelRun", "retryRun", "unparkRun", "cancelBackfill"),
         (_NOTHING, body.JSON, False),
     ),
+    "deliverWebhook": ({"type": "object"}, body.JSON, True),
     "publishEvents": ({"anyOf": [reference("EventRequest"), reference("EventsRequest")]}, body.JSON, True),
 }
+
+_BESIDES: Final[dict[str, Schema]] = {"publishEvents": cloudevents.CONTENT}
+"""What else an operation takes, by media type."""

@@ -21,7 +21,7 @@ from ordinaut import shapes
 from ordinaut_api.change import REPLAYED
 from ordinaut_api.identity import guard
 from ordinaut_api.openapi import bodies, parts
-from ordinaut_api.openapi.examples import ANSWERS, STREAM
+from ordinaut_api.openapi.examples import ANSWERS, STREAMS
 from ordinaut_api.openapi.schemas import PREFIX
 
 Operation = dict[str, Any]
@@ -30,7 +30,8 @@ _DESCRIPTION: Final = (
     "Time, state and discipline for AI agents. Objects look like those of Kubernetes; every error is a problem of RFC "
     "9457 whose `type` programs decide by."
 )
-_STREAM: Final = "followRun"
+_OF_CALLERS: Final = ("403", "404")
+"""Problems that nobody meets who has no identity."""
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -69,6 +70,10 @@ def _complete(operation: Operation, route: RouteContext, method: str) -> None:
     _answer(operation, path, method)
     if guard.needs_identity(route):
         operation["security"] = [{"bearer": []}]
+    if guard.needs_signature(route):
+        operation["security"] = [{"signature": []}]
+        for status in _OF_CALLERS:
+            del operation["responses"][status]
     if right := guard.right_of(route):
         operation["x-ordinaut-right"] = str(right)
 
@@ -82,7 +87,7 @@ def _parameters(path: str, method: str, name: str) -> Iterator[str]:
         yield "ifMatch"
     if method == "PUT":
         yield "ifNoneMatch"
-    if name == _STREAM:
+    if name in STREAMS:
         yield "lastEventId"
 
 
@@ -100,8 +105,8 @@ def _answer(operation: Operation, path: str, method: str) -> None:
         example = ANSWERS.get(f"{name} {status}", ANSWERS.get(name))
         if example is not None and (content := answer.get("content", {}).get("application/json")):
             content["example"] = example
-        if name == _STREAM:
-            answer["content"] = {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM}}
+        if stream := STREAMS.get(name):
+            answer["content"] = {"text/event-stream": {"schema": {"type": "string"}, "example": stream}}
         if headers := list(_headers(path, method, status)):
             answer["headers"] = {one: {"$ref": f"#/components/headers/{one}"} for one in headers}
     for status in _problems(path, method, has_body="requestBody" in operation):
@@ -109,7 +114,7 @@ def _answer(operation: Operation, path: str, method: str) -> None:
 
 
 def _headers(path: str, method: str, status: str) -> Iterator[str]:
-    if status != "204" and _is_declared(path):
+    if status != "204" and _is_declared(path, method):
         yield "ETag"
     if method == "POST" and (status == "201" or path.endswith(("/run", "/retry"))):
         yield "Location"
@@ -117,11 +122,11 @@ def _headers(path: str, method: str, status: str) -> Iterator[str]:
         yield REPLAYED
 
 
-def _is_declared(path: str) -> bool:
-    """Whether an answer is a task, a pipeline or a tool, not a list of them."""
+def _is_declared(path: str, method: str) -> bool:
+    """Whether an answer is a declared object, not a list of them; what is posted to one makes something else."""
     collection = path.removeprefix("/v1/namespaces/{namespace}/").split("/")[0]
-    return collection in {"tasks", "pipelines", "tools"} and (
-        path.endswith(("/{name}", "/pause", "/resume", "/snooze"))
+    return collection in {"tasks", "pipelines", "tools", "hooks"} and (
+        path.endswith(("/pause", "/resume", "/snooze")) or (path.endswith("/{name}") and method != "POST")
     )
 
 

@@ -25,6 +25,10 @@ _PIPELINE_SPEC: Final = {
     ]
 }
 _TOOL_SPEC: Final = {"http": {"url": "http://weather.tools/forecast"}, "timeout": "10s"}
+_HOOK_SPEC: Final = {
+    "topic": "github.>",
+    "signature": {"style": "GitHub", "secretRefs": [{"name": "github-webhook", "key": "secret"}]},
+}
 
 TASK_MANIFEST: Final[Example] = {
     "apiVersion": _API_VERSION,
@@ -44,11 +48,19 @@ TOOL_MANIFEST: Final[Example] = {
     "metadata": {"name": "weather.forecast"},
     "spec": _TOOL_SPEC,
 }
+HOOK_MANIFEST: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Hook",
+    "metadata": {"name": "github"},
+    "spec": _HOOK_SPEC,
+}
 BATCH: Final[Example] = {"items": [TASK_MANIFEST]}
 
 TASK_PATCH: Final[Example] = {"metadata": {"labels": {"team": None}}, "spec": {"priority": 7}}
 PIPELINE_PATCH: Final[Example] = {"spec": {"output": "${steps.weather}"}}
 TOOL_PATCH: Final[Example] = {"spec": {"timeout": "20s"}}
+HOOK_PATCH: Final[Example] = {"spec": {"topic": "repository.>"}}
+DELIVERY: Final[Example] = {"ref": "refs/heads/main", "repository": {"full_name": "team-a/site"}}
 
 RUN_REQUEST: Final[Example] = {"params": {"city": "Iasi"}}
 SNOOZE_REQUEST: Final[Example] = {"for": "2h"}
@@ -116,6 +128,18 @@ TOOL: Final[Example] = {
     "spec": _TOOL_SPEC,
     "status": {"observedGeneration": 1, "conditions": [_READY]},
 }
+HOOK: Final[Example] = {
+    "apiVersion": _API_VERSION,
+    "kind": "Hook",
+    "metadata": _metadata("github"),
+    "spec": _HOOK_SPEC,
+    "status": {"observedGeneration": 1, "conditions": [_READY]},
+}
+DELIVERY_ACCEPTED: Final[Example] = {
+    "id": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+    "type": "github.push",
+    "repeated": False,
+}
 RUN: Final[Example] = {
     "apiVersion": _API_VERSION,
     "kind": "Run",
@@ -166,6 +190,14 @@ FIRE: Final[Example] = {
     "outcome": "Fired",
     "run": _RUN,
     "decidedAt": "2026-03-02T06:30:00.004Z",
+}
+EVENT_FIRE: Final[Example] = {
+    "event": {"id": "4712-0", "type": "mail.received"},
+    "trigger": 0,
+    "outcome": "Skipped",
+    "reason": "StillRunning",
+    "message": "a run was active, and concurrencyPolicy is Forbid",
+    "decidedAt": "2026-03-02T09:13:07.019Z",
 }
 BACKFILL: Final[Example] = {
     "apiVersion": _API_VERSION,
@@ -231,8 +263,8 @@ EVENT: Final[Example] = {
 }
 EVENTS_ACCEPTED: Final[Example] = {"ids": ["4711-0"]}
 QUOTA: Final[Example] = {
-    "limits": {"tasks": 10000, "pipelines": 1000, "tools": 1000},
-    "used": {"tasks": 12, "pipelines": 3, "tools": 4},
+    "limits": {"tasks": 10000, "pipelines": 1000, "tools": 1000, "hooks": 100},
+    "used": {"tasks": 12, "pipelines": 3, "tools": 4, "hooks": 1},
 }
 WORKER: Final[Example] = {
     "name": "ordinaut-worker-6c9f7d5b8-x2x7k",
@@ -308,10 +340,21 @@ WHO_AM_I: Final[Example] = {
 }
 HEALTH: Final[Example] = {"status": "alive"}
 
-STREAM: Final = (
-    'event: run\ndata: {"kind":"Run","status":{"phase":"Succeeded"}}\nid: 5feceb66ffc86f38\n\n'
-    'event: end\ndata: {"reason": "final"}\nid: 5feceb66ffc86f38\n\n'
-)
+STREAMS: Final[dict[str, str]] = {
+    "followRun": (
+        'event: run\ndata: {"kind":"Run","status":{"phase":"Succeeded"}}\nid: 5feceb66ffc86f38\n\n'
+        'event: end\ndata: {"reason":"final"}\nid: 5feceb66ffc86f38\nretry: 1312\n\n'
+    ),
+    "followEvents": (
+        "id: 18240\n\n"
+        'event: mail.received\ndata: {"specversion":"1.0","id":"4712-0","source":"https://mail.example/inbox",'
+        '"type":"mail.received","subject":"inbox/7","time":"2026-11-23T06:31:07.003Z","namespace":"team-a",'
+        '"publisher":"system:serviceaccount:team-a:mail-agent","datacontenttype":"application/json",'
+        '"data":{"from":"bob"}}\nid: 18241-0\n\n'
+        'event: end\ndata: {"reason":"reconnect"}\nid: 18241-0\nretry: 1312\n\n'
+    ),
+}
+"""Examples of streams, by operation."""
 
 
 def page(item: Example) -> Example:
@@ -333,6 +376,10 @@ REQUESTS: Final[dict[str, Example]] = {
     "createTool": TOOL_MANIFEST,
     "replaceTool": TOOL_MANIFEST,
     "patchTool": TOOL_PATCH,
+    "createHook": HOOK_MANIFEST,
+    "replaceHook": HOOK_MANIFEST,
+    "patchHook": HOOK_PATCH,
+    "deliverWebhook": DELIVERY,
     "publishEvents": EVENT_REQUEST,
 }
 """Examples of request bodies, by operation."""
@@ -344,6 +391,7 @@ ANSWERS: Final[dict[str, Example]] = {
     ),
     "declareTasks": BATCH_RESULT,
     "listFires": page(FIRE),
+    "listEventFires": page(EVENT_FIRE),
     "previewTask": PREVIEW,
     "verifyTask": page(VERIFICATION),
     "verifyTasks": page(VERIFICATION),
@@ -354,6 +402,9 @@ ANSWERS: Final[dict[str, Example]] = {
     **dict.fromkeys(("getPipeline", "createPipeline", "replacePipeline", "patchPipeline"), PIPELINE),
     "listTools": page(TOOL),
     **dict.fromkeys(("getTool", "createTool", "replaceTool", "patchTool"), TOOL),
+    "listHooks": page(HOOK),
+    **dict.fromkeys(("getHook", "createHook", "replaceHook", "patchHook"), HOOK),
+    "deliverWebhook": DELIVERY_ACCEPTED,
     "listRuns": page(LISTED_RUN),
     **dict.fromkeys(("getRun", "cancelRun", "unparkRun", "waitForRun"), RUN),
     "retryRun": RETRY,

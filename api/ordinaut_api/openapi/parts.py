@@ -2,11 +2,10 @@
 
 from typing import Any, Final
 
-from ordinaut.resources.scalars import NAME_PATTERN
+from ordinaut.resources.scalars import MAX_NAME, NAME_PATTERN
 from ordinaut_api.change import KEY, MAX_KEY, REPLAYED
 from ordinaut_api.openapi.schemas import reference
 from ordinaut_api.problems import MEDIA_TYPE, SLUGS, TYPE_PREFIX
-from ordinaut_api.routes.parameters import MAX_NAME
 
 Part = dict[str, Any]
 
@@ -108,13 +107,21 @@ SECURITY: Final[dict[str, Part]] = {
         "scheme": "bearer",
         "description": "A token of a Kubernetes service account with the audience `ordinaut`, one of OpenID Connect, "
         "or a static one. On the loopback interface of a local installation none is needed.",
-    }
+    },
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "The signature of the body, in the style that the hook names: Standard Webhooks in this header, "
+        "GitHub in X-Hub-Signature-256, Stripe in Stripe-Signature.",
+    },
 }
 
 TAGS: Final = (
     ("tasks", "What runs, when, and under which discipline."),
     ("pipelines", "The steps that runs execute."),
     ("tools", "What steps can call."),
+    ("hooks", "Doors for webhooks, whose deliveries become events."),
     ("runs", "What happened, what is happening."),
     ("backfills", "Making up for what did not fire."),
     ("events", "What was told, by callers and by Ordinaut itself."),

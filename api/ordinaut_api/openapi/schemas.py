@@ -26,6 +26,7 @@ _NAMED: Final = {
     "Task": "TaskManifest",
     "Pipeline": "PipelineManifest",
     "Tool": "ToolManifest",
+    "Hook": "HookManifest",
     "Metadata": "ManifestMetadata",
 }
 """Names of definitions that answers use for shapes of their own."""
@@ -51,7 +52,7 @@ _ORIGINAL_STEP: Final[Mapping[str, Schema]] = {
 
 
 def definitions() -> dict[str, Schema]:
-    """Return the schemas of all three kinds of manifest and of their parts, by name."""
+    """Return the schemas of all kinds of manifest and of their parts, by name."""
     found: dict[str, Schema] = {}
     for model in KINDS.values():
         found |= of_model(model)

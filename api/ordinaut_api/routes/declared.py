@@ -1,8 +1,8 @@
 """
-The routes that tasks, pipelines and tools have alike: list, get, create, replace, patch, delete.
+The routes that tasks, pipelines, tools and hooks have alike: list, get, create, replace, patch, delete.
 
-``tasks``, ``pipelines`` and ``tools`` each describe their :class:`Shelf` and make their router here. A change answers
-with the object as it is after it, and its ETag.
+``tasks``, ``pipelines``, ``tools`` and ``hooks`` each describe their :class:`Shelf` and make their router here. A
+change answers with the object as it is after it, and its ETag.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

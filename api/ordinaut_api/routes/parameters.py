@@ -15,18 +15,10 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from ordinaut.errors import FieldError, Invalid
-from ordinaut.resources.rules import pattern
-from ordinaut.resources.scalars import NAME_MESSAGE, NAME_PATTERN
+from ordinaut.resources.scalars import MAX_NAME, NAME_MESSAGE, NAME_PATTERN, is_name
 from ordinaut_api.pages import DEFAULT_LIMIT, MAX_LIMIT
 
-MAX_NAME: Final = 63
 _REMEDY: Final = "write it like morning-briefing"
-_RULE: Final = pattern(NAME_PATTERN, message=NAME_MESSAGE, remedy=_REMEDY)
-
-
-def is_name(value: str) -> bool:
-    """Whether a namespace or an object can be called this."""
-    return len(value) <= MAX_NAME and _RULE.holds(value)
 
 
 def _name(value: str) -> str:
@@ -102,7 +94,8 @@ Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern":
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 NameInPath = Annotated[Name, Path(description="The object's name.")]
-RunInPath = Annotated[UUID, BeforeValidator(_run_id), Path(description="The run's id.")]
+RunId = Annotated[UUID, BeforeValidator(_run_id)]
+RunInPath = Annotated[RunId, Path(description="The run's id.")]
 BackfillInPath = Annotated[UUID, BeforeValidator(_backfill_id), Path(description="The backfill's id.")]
 
 

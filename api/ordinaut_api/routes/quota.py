@@ -17,5 +17,5 @@ async def get(call: Annotated[Call, guard("get", "quotas")]) -> Response:
     """How many objects made through the API a namespace may have, and how many it has; resources do not count."""
     async with call.backend.connection() as connection:
         usage = await quotas.usage(connection, namespace=call.namespace)
-    used = shapes.Counts(tasks=usage.tasks, pipelines=usage.pipelines, tools=usage.tools)
+    used = shapes.Counts(tasks=usage.tasks, pipelines=usage.pipelines, tools=usage.tools, hooks=usage.hooks)
     return answers.answer(shapes.Quota(limits=call.backend.limits, used=used))

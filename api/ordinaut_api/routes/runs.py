@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import StrEnum
 from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
 from ordinaut import shapes, why
@@ -22,6 +22,10 @@ from ordinaut_api.change import Answer, perform
 from ordinaut_api.identity.guard import Call, guard
 from ordinaut_api.routes.parameters import Instant, ListQuery, Name, RunInPath
 from ordinaut_api.routes.parameters import Query as Parameters
+from ordinaut_api.routes.resuming import last_event_id, last_place
+from ordinaut_api.streams import EventStream, slot
+from ordinaut_api.tailing import reader
+from ordinaut_api.tailing.wish import Wish
 
 MAX_WAIT: Final = 60.0
 """Seconds that one request waits for a run; proxies give up on requests that take longer."""
@@ -174,15 +178,25 @@ async def wait(
     return await answers.run(found)
 
 
+class Tell(StrEnum):
+    """What a stream tells of a run."""
+
+    RUN = "run"
+    EVENTS = "events"
+
+
+class FollowQuery(Parameters):
+    """What a stream is to tell."""
+
+    tell: Tell = Tell.RUN
+    """`run`: the run with its steps, whenever they change; `events`: its events, from the first one on."""
+
+
 _GUARD: Final = guard("get", "runs")
 
 
-async def _followed(run_id: RunInPath, call: Annotated[Call, _GUARD]) -> AsyncIterator[None]:
-    """Refuse what can't be followed while it can still be refused: the answer begins before the first event."""
-    async with call.backend.connection() as connection:
-        if await runs.get(connection, namespace=call.namespace, run_id=run_id) is None:
-            raise following.unknown(call.namespace, run_id)
-    with following.place(call):
+async def _slot(call: Annotated[Call, _GUARD]) -> AsyncIterator[None]:
+    with slot(call):
         yield
 
 
@@ -190,15 +204,25 @@ async def _followed(run_id: RunInPath, call: Annotated[Call, _GUARD]) -> AsyncIt
     "/{run_id}/events",
     operation_id="followRun",
     summary="Follow a run live",
-    response_class=EventSourceResponse,
-    dependencies=[Depends(_followed)],
+    response_class=EventStream,
+    dependencies=[Depends(_slot)],
 )
-async def follow(run_id: RunInPath, call: Annotated[Call, _GUARD]) -> AsyncIterator[ServerSentEvent]:
+async def follow(
+    run_id: RunInPath, query: Annotated[FollowQuery, Query()], call: Annotated[Call, _GUARD]
+) -> EventStream:
     """
-    Server-Sent Events: `run` with the run and its steps whenever they change, at last `end` with a reason.
+    Server-Sent Events: `run` with the run and its steps whenever they change, or the run's CloudEvents, then `end`.
 
-    The reason is `final` when the run is over, `reconnect` when the caller should come back, with `Last-Event-ID`
-    so that nothing is told twice.
+    Its reason is `final` when the run is over, `reconnect` when the caller should come back, with `Last-Event-ID`
+    so that nothing is told twice; `forbidden` or `gone` when there is nothing to see any more. `gap` tells that events
+    are missing which are not kept any more.
     """
-    async for event in following.events(call, run_id=run_id, seen=call.request.headers.get("last-event-id")):
-        yield event
+    async with call.backend.connection() as connection:
+        row = await runs.get(connection, namespace=call.namespace, run_id=run_id)
+        if row is None:
+            raise following.unknown(call.namespace, run_id)
+        if query.tell is Tell.RUN:
+            return EventStream(following.events(call, run_id=run_id, seen=last_event_id(call)))
+        begin = await reader.start_of_run(connection, row, last_place(call))
+    wish = Wish(namespace=call.namespace, run=str(run_id))
+    return EventStream(reader.Stream(call, wish, begin, to_the_end=True).messages())

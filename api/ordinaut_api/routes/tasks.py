@@ -12,9 +12,10 @@ from ordinaut.declaration import overlay
 from ordinaut.declaration.running import run_now
 from ordinaut.errors import FieldError, Invalid
 from ordinaut.resources.duration import parse_duration
-from ordinaut.store import clock, runs, status
+from ordinaut.store import clock, event_fires, runs, status
 from ordinaut.store import why as facts_of
 from ordinaut.store.declared import Key
+from ordinaut.store.log import LogPlace
 from ordinaut.store.pool import Connection
 from ordinaut.store.status import TaskRow
 from ordinaut_api import answers, batches, body, foresight, manifests, objects, pages
@@ -88,6 +89,27 @@ async def fires(
         rows = await status.fires(connection, namespace=call.namespace, name=name, limit=query.limit + 1, before=before)
     part = pages.page(rows, limit=query.limit, list_name=list_name, position=lambda row: row.scheduled_at.isoformat())
     return await pages.answer(part, objects.fire)
+
+
+@router.get(
+    "/{name}/event-fires",
+    operation_id="listEventFires",
+    summary="List what became of the events that a task's triggers matched",
+    response_model=shapes.Page[shapes.EventFire],
+)
+async def list_event_fires(
+    name: NameInPath, query: Annotated[ListQuery, Query()], call: Annotated[Call, guard("get", "tasks")]
+) -> Response:
+    """The ledger of events, the newest first as they came: a run each, or one for several, or why there is none."""
+    list_name = f"{call.namespace}/tasks/{name}/event-fires"
+    before = pages.decode(query.cursor, list_name=list_name, read=LogPlace.parse)
+    async with call.backend.connection() as connection:
+        await _SHELF.existing(connection, Key("Task", call.namespace, name))
+        rows = await event_fires.list_(
+            connection, namespace=call.namespace, name=name, limit=query.limit + 1, before=before
+        )
+    part = pages.page(rows, limit=query.limit, list_name=list_name, position=lambda row: str(row.at))
+    return await pages.answer(part, objects.event_fire)
 
 
 @router.get(

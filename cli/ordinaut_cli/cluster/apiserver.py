@@ -17,7 +17,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2
 import orjson
 
 from ordinaut_cli.cluster.kubectl import Access, KubectlError, Serving, current_context
@@ -51,7 +51,7 @@ class Away(Unseen):
 class ApiServer:
     """The API server, as far as the caller may read it."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx2.AsyncClient) -> None:
         self._http = http
         self.now = datetime.now(UTC)
         """The API server's time, by its latest answer."""
@@ -92,24 +92,24 @@ class ApiServer:
             raise _unseen(answer)
         return answer.status_code, answer.text
 
-    async def _ask(self, path: str, query: Mapping[str, str], *, within: float = PATIENCE) -> httpx.Response:
+    async def _ask(self, path: str, query: Mapping[str, str], *, within: float = PATIENCE) -> httpx2.Response:
         answer = await self._send(path, query, within=within)
         if answer.is_success:
             return answer
         raise _unseen(answer)
 
-    async def _send(self, path: str, query: Mapping[str, str], *, within: float) -> httpx.Response:
+    async def _send(self, path: str, query: Mapping[str, str], *, within: float) -> httpx2.Response:
         try:
             async with asyncio.timeout(within):
                 answer = await self._http.get(path, params=dict(query), headers={"Accept": f"{_JSON}, */*"})
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx2.TransportError, TimeoutError) as error:
             raise Away(str(error) or f"no answer within {within:g} s") from None
         if date := answer.headers.get("date"):
             self.now = email.utils.parsedate_to_datetime(date)
         return answer
 
 
-def _is_the_servers(answer: httpx.Response) -> bool:
+def _is_the_servers(answer: httpx2.Response) -> bool:
     """Whether an answer to a proxied request is the API server's own: what stands behind it did not answer."""
     if answer.is_success:
         return False
@@ -120,7 +120,7 @@ def _is_the_servers(answer: httpx.Response) -> bool:
     return isinstance(body, dict) and body.get("kind") == "Status"
 
 
-def _unseen(answer: httpx.Response) -> Unseen:
+def _unseen(answer: httpx2.Response) -> Unseen:
     """Return the error for an answer that is no success, with the server's own words."""
     try:
         why = str(answer.json()["message"])
@@ -154,9 +154,9 @@ async def reached(access: Access) -> AsyncIterator[ApiServer]:
         socket = str(Path(folder) / "api")
         proxy = Serving(access.command("proxy", f"--unix-socket={socket}"), announces="^Starting to serve on")
         try:
-            limits = httpx.Limits(max_connections=16)
-            transport = httpx.AsyncHTTPTransport(uds=socket, limits=limits)
-            async with httpx.AsyncClient(base_url="http://localhost", transport=transport, timeout=None) as http:  # noqa: S113 - each request has its own limit
+            limits = httpx2.Limits(max_connections=16)
+            transport = httpx2.AsyncHTTPTransport(uds=socket, limits=limits)
+            async with httpx2.AsyncClient(base_url="http://localhost", transport=transport, timeout=None) as http:  # noqa: S113 - each request has its own limit
                 yield ApiServer(http)
         finally:
             proxy.close()

@@ -24,7 +24,7 @@ POOL: Final = "worker-"
 """What the component of a further Deployment of workers begins with."""
 """The processes, in the order in which they are shown."""
 
-DEFINITIONS: Final = ("tasks", "pipelines", "tools")
+DEFINITIONS: Final = ("tasks", "pipelines", "tools", "hooks")
 
 _PROBE_PORT: Final = 9090
 

@@ -8,7 +8,7 @@ its pod went, is opened again on another port.
 
 from typing import Final
 
-import httpx
+import httpx2
 
 from ordinaut_cli.cluster.address import Address
 from ordinaut_cli.cluster.kubectl import Access, KubectlError, Serving
@@ -31,14 +31,14 @@ class Forward:
 
         Raises:
             KubectlError: the way could not be opened; that ends the command.
-            httpx.ConnectError: it broke off and could not be opened again yet.
+            httpx2.ConnectError: it broke off and could not be opened again yet.
         """
         if self._serving is not None and not self._serving.alive:
             self._serving.close()
             try:
                 self._serving = self._open()
             except KubectlError as error:
-                raise httpx.ConnectError(str(error)) from None
+                raise httpx2.ConnectError(str(error)) from None
         elif self._serving is None:
             self._serving = self._open()
         return int(self._serving.said[1])
@@ -66,21 +66,21 @@ class Forward:
         return Serving(command, announces=_ANNOUNCES)
 
 
-class ForwardedTransport(httpx.AsyncBaseTransport):
+class ForwardedTransport(httpx2.AsyncBaseTransport):
     """Sends every request through a `Forward`."""
 
-    def __init__(self, forward: Forward, inner: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, forward: Forward, inner: httpx2.AsyncBaseTransport) -> None:
         self._forward = forward
         self._inner = inner
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Return the answer to a request, wherever its URL leads."""
         port = self._forward.port()
         request.url = request.url.copy_with(scheme="http", host=LOOPBACK, port=port)
         request.headers["Host"] = f"{LOOPBACK}:{port}"
         try:
             return await self._inner.handle_async_request(request)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             if complaint := self._forward.complaint:
                 raise type(error)(f"{error}; kubectl: {complaint}") from None
             raise

@@ -202,20 +202,20 @@ def _scrubbed(value: Any, *, key: str = "") -> Any:
 _USERS_VALUES: Final = frozenset(
     {"params", "with", "headers", "auth", "body", "output", "inputSchema", "outputSchema", "if", "forEach", "default"}
 )
-"""Fields of Tasks, Pipelines and Tools whose content users choose: their keys stay, their values go."""
+"""Fields of our objects whose content users choose: their keys stay, their values go."""
 
 _PLAIN: Final = frozenset(
     {
         *("id", "uses", "name", "url", "method", "cron", "timeZone", "at", "rrule", "every", "start", "end", "jitter"),
         *("policy", "maxAge", "concurrencyPolicy", "timeout", "onError", "backoff", "limit", "duration", "factor"),
-        *("maxDuration", "on", "queue"),
+        *("maxDuration", "on", "queue", "topic", "style", "key"),
     }
 )
 """Fields whose texts say how something runs."""
 
 
 def resource(item: Object) -> dict[str, Any]:
-    """Return a Task, Pipeline or Tool without what its steps are given and without values in messages."""
+    """Return a Task, Pipeline, Tool or Hook without what its steps are given and without values in messages."""
     made = kubernetes(item)
     if isinstance(item.get("spec"), Mapping):
         made["spec"] = _spec(item["spec"])
@@ -242,5 +242,5 @@ def _spec(value: Any, *, key: str = "") -> Any:
 
 def all_of(kind: str, items: Iterable[Object]) -> list[dict[str, Any]]:
     """Return the objects of a kind, by its plural, without secrets."""
-    redact = resource if kind in {"tasks", "pipelines", "tools"} else kubernetes
+    redact = resource if kind in {"tasks", "pipelines", "tools", "hooks"} else kubernetes
     return [redact(item) for item in items]

@@ -40,7 +40,7 @@ MAX_LOG: Final = 20 * 2**20
 """Bytes of these lines, should they be very long."""
 
 MAX_RESOURCES: Final = 500
-"""Tasks, Pipelines and Tools, of each kind."""
+"""Tasks, Pipelines, Tools and Hooks, of each kind."""
 
 MAX_EVENTS: Final = 500
 _LOG_WITHIN: Final = 30.0
@@ -63,7 +63,7 @@ _IN_CLUSTER: Final = {
     "clusterroles": "/apis/rbac.authorization.k8s.io/v1",
     "clusterrolebindings": "/apis/rbac.authorization.k8s.io/v1",
 }
-_RESOURCES: Final = ("tasks", "pipelines", "tools")
+_RESOURCES: Final = ("tasks", "pipelines", "tools", "hooks")
 
 
 @dataclass(frozen=True, slots=True)

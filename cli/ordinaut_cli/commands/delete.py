@@ -12,13 +12,13 @@ from ordinaut_cli.options import Api, InContext, Namespace, OptionalFiles
 if TYPE_CHECKING:
     from ordinaut.client import Client
 
-_KINDS = {"tasks": "Task", "pipelines": "Pipeline", "tools": "Tool"}
+_KINDS = {"tasks": "Task", "pipelines": "Pipeline", "tools": "Tool", "hooks": "Hook"}
 
 
 def delete(
     kind: Annotated[
         Collection | None,
-        typer.Argument(metavar="task|pipeline|tool", show_choices=False, help="What to delete."),
+        typer.Argument(metavar="task|pipeline|tool|hook", show_choices=False, help="What to delete."),
     ] = None,
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Their names.")] = None,
     filename: OptionalFiles = None,
@@ -27,13 +27,13 @@ def delete(
     api: Api = None,
     context: InContext = None,
 ) -> None:
-    """Delete tasks, pipelines or tools.
+    """Delete tasks, pipelines, tools or hooks.
 
     Either by their names, or those in files. A task's runs are cancelled, its history stays.
     """
     collection = kind.plural if kind else ""
     if bool(names) == bool(filename) or collection == "runs" or (filename and kind):
-        raise CommandError("name a task, pipeline or tool, or files with -f, but not both", exit_code=WRONG_INPUT)
+        raise CommandError("name a task, pipeline, tool or hook, or files with -f, but not both", exit_code=WRONG_INPUT)
     chosen = target.choose(api=api, namespace=namespace, context=context)
     doomed = [(collection, chosen.namespace, name) for name in names or ()]
     if filename:

@@ -1,8 +1,9 @@
 """``ordinaut describe``: everything about one task or one run, for people."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ordinaut.client import Client
 
 RECENT = 5
-"""Runs and nominal times of the past that a task shows."""
+"""Runs, nominal times and events of the past that a task shows."""
 
 
 class Kind(StrEnum):
@@ -38,10 +39,14 @@ def describe(
     async def work(client: "Client") -> dict[str, Any]:
         if kind is Kind.RUN:
             return {"run": await client.runs.get(name)}
+        found: Any = await client.tasks.get(name)
+        # Asked only where there may be some: an api of release 0.1 has no such list.
+        has_triggers = bool(found["spec"].get("triggers"))
         return {
-            "task": await client.tasks.get(name),
+            "task": found,
             "runs": await asking.gathered(client.runs.list(task=name, limit=RECENT)),
             "fires": await asking.gathered(client.tasks.fires(name, limit=RECENT)),
+            "eventFires": await asking.gathered(client.tasks.event_fires(name, limit=RECENT)) if has_triggers else [],
         }
 
     found = asking.ask(target.choose(api=api, namespace=namespace, context=context), work)
@@ -51,11 +56,19 @@ def describe(
     elif kind is Kind.RUN:
         run(found["run"], console=console, now=now)
     else:
-        task(found["task"], runs=found["runs"], fires=found["fires"], console=console, now=now)
+        task(found["task"], {part: found[part] for part in _PARTS}, console=console, now=now)
 
 
-def task(found: Any, *, runs: list[Any], fires: list[Any], console: Console, now: datetime) -> None:
-    """Print a task with its next times, its latest runs and the end of its ledger."""
+_PARTS: Final = {
+    "runs": ("Latest runs", views.runs),
+    "fires": ("Ledger", views.fires),
+    "eventFires": ("Ledger of events", views.event_fires),
+}
+"""What is shown below a task: heading and table of each part."""
+
+
+def task(found: Any, parts: Mapping[str, list[Any]], *, console: Console, now: datetime) -> None:
+    """Print a task with its next times, and its latest runs and the ends of its ledgers as far as there are any."""
     metadata, spec, status = found["metadata"], found["spec"], found["status"]
     _facts(
         console,
@@ -63,6 +76,7 @@ def task(found: Any, *, runs: list[Any], fires: list[Any], console: Console, now
         ("Phase", render.phase(status["phase"])),
         ("Schedule", status.get("schedule", "none: runs only when asked to")),
         ("Time zone", status.get("timeZone")),
+        ("Events", _triggers(spec)),
         ("Jitter", spec.get("jitter") and f"up to {spec['jitter']}"),
         ("Concurrency", spec.get("concurrencyPolicy")),
         ("Keys", _keys(spec.get("concurrency"))),
@@ -77,12 +91,10 @@ def task(found: Any, *, runs: list[Any], fires: list[Any], console: Console, now
         *((one["type"], _condition(one)) for one in status["conditions"]),
         *(("Next" if place == 0 else "", _moment(time, now)) for place, time in enumerate(status.get("upcoming", []))),
     )
-    if runs:
-        console.print("\n[bold]Latest runs[/bold]")
-        console.print(views.runs(runs, now=now))
-    if fires:
-        console.print("\n[bold]Ledger[/bold]")
-        console.print(views.fires(fires, now=now))
+    for part, (heading, table) in _PARTS.items():
+        if parts[part]:
+            console.print(f"\n[bold]{heading}[/bold]")
+            console.print(table(parts[part], now=now))
 
 
 def run(found: Any, *, console: Console, now: datetime) -> None:
@@ -97,6 +109,8 @@ def run(found: Any, *, console: Console, now: datetime) -> None:
         ("Reason", status.get("reason")),
         ("Error", status.get("error")),
         ("Trigger", spec["trigger"]),
+        ("Event", _event(spec)),
+        ("Hops", _number(spec.get("hops"))),
         ("Retry of", spec.get("retryOf")),
         ("Scheduled", spec.get("scheduledTime")),
         ("Started", started),
@@ -110,6 +124,22 @@ def run(found: Any, *, console: Console, now: datetime) -> None:
         console.print("\n[bold]Output[/bold]")
         output = status["output"]
         console.print(Text(output if isinstance(output, str) else render.dump(output, OutputFormat.YAML)))
+
+
+def _triggers(spec: Any) -> str | None:
+    """Return the topics that a task listens to, where the schedule in words leaves no room for them."""
+    if not spec.get("schedules"):
+        return None
+    return ", ".join(dict.fromkeys(one["topic"] for one in spec.get("triggers", ()))) or None
+
+
+def _event(spec: Any) -> str | None:
+    """Return what tells the event of a run from others, or of how many it is."""
+    if (event := spec.get("event")) is None:
+        return None
+    named = f"{event['type']} {event['id']} from {event['source']}"
+    count = len(spec.get("events", ()))
+    return f"{count} events, the last one {named}" if count else named
 
 
 def _facts(console: Console, *facts: tuple[str, str | Text | None]) -> None:

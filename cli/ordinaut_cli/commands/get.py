@@ -29,18 +29,22 @@ class Collection(StrEnum):
     TOOLS = "tools"
     TOOL = "tool"
     OTOOL = "otool"
+    HOOKS = "hooks"
+    HOOK = "hook"
+    OHOOK = "ohook"
     RUNS = "runs"
     RUN = "run"
 
     @property
     def plural(self) -> str:
         """The name in the API's paths."""
-        return {"otask": "tasks", "opipe": "pipelines", "otool": "tools"}.get(self, self.rstrip("s") + "s")
+        short = {"otask": "tasks", "opipe": "pipelines", "otool": "tools", "ohook": "hooks"}
+        return short.get(self, self.rstrip("s") + "s")
 
 
 def get(
     collection: Annotated[
-        Collection, typer.Argument(metavar="tasks|pipelines|tools|runs", show_choices=False, help="What to get.")
+        Collection, typer.Argument(metavar="tasks|pipelines|tools|hooks|runs", show_choices=False, help="What to get.")
     ],
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only the one of this name.")] = None,
     namespace: Namespace = None,
@@ -48,7 +52,7 @@ def get(
     context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """List tasks, pipelines, tools or runs, or show one."""
+    """List tasks, pipelines, tools, hooks or runs, or show one."""
     chosen, plural = target.choose(api=api, namespace=namespace, context=context), collection.plural
 
     async def work(client: "Client") -> Any:

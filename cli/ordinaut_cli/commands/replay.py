@@ -1,12 +1,12 @@
 """``ordinaut replay-events``: fill the Redis stream from the database, after one of the two was lost."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ordinaut_cli import render
+from ordinaut_cli import moments, render
 from ordinaut_cli.errors import CommandError
 from ordinaut_cli.options import Output, OutputFormat
 
@@ -31,7 +31,7 @@ def replay_events(since: Since = "24h", restored: Restored = False, output: Outp
     configured = load(OperatorSettings)
     if configured.events == "off":
         raise CommandError("ORDINAUT_EVENTS: off: there is no stream to fill; leave it out and set ORDINAUT_REDIS_URL")
-    appended, skipped = asyncio.run(_replay(configured, since=_moment(since), restored=restored))
+    appended, skipped = asyncio.run(_replay(configured, since=moments.before_now(since), restored=restored))
     table = f"{appended} events appended" + (f", {skipped} ids skipped" if skipped else "")
     render.show({"appended": appended, "skippedIds": skipped}, output, as_table=table)
 
@@ -40,11 +40,12 @@ async def _replay(configured: "OperatorSettings", *, since: datetime, restored: 
     import psycopg  # noqa: PLC0415 - as above
     from redis import RedisError  # noqa: PLC0415 - as above
 
-    from ordinaut.events import stream  # noqa: PLC0415 - as above
+    from ordinaut.events.connection import connect as connect_redis  # noqa: PLC0415 - as above
+    from ordinaut.events.connection import explained  # noqa: PLC0415 - as above
     from ordinaut.store.pool import connect  # noqa: PLC0415 - as above
     from ordinaut_cli import replaying  # noqa: PLC0415 - as above
 
-    redis = stream.connect(configured.redis_url.get_secret_value(), ca_file=configured.redis_ca_file)
+    redis = connect_redis(configured.redis_url.get_secret_value(), ca_file=configured.redis_ca_file)
     try:
         async with await connect(configured.database_url.get_secret_value(), application="replay") as connection, redis:
             return await replaying.replay(
@@ -57,26 +58,6 @@ async def _replay(configured: "OperatorSettings", *, since: datetime, restored: 
         ) from None
     except RedisError as error:
         raise CommandError(
-            f"ORDINAUT_REDIS_URL: cannot write the stream: {error}", "check the address; all of it can be sent again"
+            f"ORDINAUT_REDIS_URL: cannot write the stream: {explained(error)}",
+            "check the address; all of it can be sent again",
         ) from None
-
-
-def _moment(text: str) -> datetime:
-    """Return the moment that a user means, by a distance from now or a time."""
-    from ordinaut.errors import Invalid, shown  # noqa: PLC0415 - as above
-    from ordinaut.resources.duration import parse_duration  # noqa: PLC0415 - as above
-
-    try:
-        return datetime.now(UTC) - parse_duration(text)
-    except (Invalid, OverflowError):
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise CommandError(
-            f"--since: {shown(text)}: neither a duration nor a time",
-            "write it like 2h, 1d12h or 2026-11-23T08:00:00Z",
-        )
-    return moment

@@ -1,7 +1,7 @@
-"""``ordinaut fires`` and ``ordinaut preview``: what became of nominal times, and which ones come."""
+"""``ordinaut fires`` and ``ordinaut preview``: what became of nominal times and events, and which times come."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -19,20 +19,28 @@ if TYPE_CHECKING:
 def fires(
     task: TaskName,
     limit: Limit = 20,
+    *,
+    events: Annotated[
+        bool, typer.Option("--events", help="Events that its triggers matched, instead of times.")
+    ] = False,
     namespace: Namespace = None,
     api: Api = None,
     context: InContext = None,
     output: Output = OutputFormat.TABLE,
 ) -> None:
-    """Show what became of a task's nominal times.
+    """Show what became of a task's nominal times, or of the events that its triggers matched.
 
     Each has a run, or the reason why it was skipped.
     """
-    items = asking.ask(
-        target.choose(api=api, namespace=namespace, context=context),
-        lambda client: asking.gathered(client.tasks.fires(task, limit=limit)),
-    )
-    render.listed(items, output, none="no nominal time has come yet", table=lambda: views.fires(items, now=times.now()))
+
+    def work(client: "Client") -> Awaitable[Any]:
+        ledger = client.tasks.event_fires if events else client.tasks.fires
+        return asking.gathered(ledger(task, limit=limit))
+
+    items = asking.ask(target.choose(api=api, namespace=namespace, context=context), work)
+    none = "no event has matched a trigger yet" if events else "no nominal time has come yet"
+    table = views.event_fires if events else views.fires
+    render.listed(items, output, none=none, table=lambda: table(items, now=times.now()))
 
 
 _KINDS: Final = ("--cron", "--rrule", "--interval", "--at")
@@ -45,8 +53,14 @@ class _Foreseen:
 
     name: str
     items: Sequence[datetime]
-    schedules: Sequence[Mapping[str, Any]]
+    spec: Mapping[str, Any]
     anchor: datetime
+
+    @property
+    def schedules(self) -> Sequence[Mapping[str, Any]]:
+        """What its times come from."""
+        written: Sequence[Mapping[str, Any]] = self.spec.get("schedules", ())
+        return written
 
 
 def preview(
@@ -149,8 +163,7 @@ def _show_stored(task: str, after: str | None, count: int, output: OutputFormat,
         print(render.dump({"task": task, "fires": found["items"]}, output))
         return
     items = [times.parse(text) for text in found["items"]]
-    schedules = object_["spec"].get("schedules", ())
-    _tabulate(_Foreseen(task, items, schedules, times.parse(object_["metadata"]["creationTimestamp"])), count)
+    _tabulate(_Foreseen(task, items, object_["spec"], times.parse(object_["metadata"]["creationTimestamp"])), count)
 
 
 def _show_files(names: Sequence[str], after: str | None, count: int, output: OutputFormat, namespace: str) -> None:
@@ -159,9 +172,7 @@ def _show_files(names: Sequence[str], after: str | None, count: int, output: Out
     now = times.now()
     beginning = now if after is None else foresight.read_after(after, zone_name=None)
     planned = foresight.in_files(names, namespace=namespace, anchor=now)
-    found = [
-        _Foreseen(one.name, one.coming(after=beginning, count=count), one.schedules, one.anchor) for one in planned
-    ]
+    found = [_Foreseen(one.name, one.coming(after=beginning, count=count), one.spec, one.anchor) for one in planned]
     if output is not OutputFormat.TABLE:
         print(render.dump({"tasks": [{"task": one.name, "fires": _written(one.items)} for one in found]}, output))
         return
@@ -182,7 +193,7 @@ def _show_flags(given: Mapping[str, Any], after: str | None, count: int, output:
     if output is not OutputFormat.TABLE:
         print(render.dump({"fires": _written(items)}, output))
     else:
-        _tabulate(_Foreseen("", items, planned.schedules, planned.anchor), count)
+        _tabulate(_Foreseen("", items, planned.spec, planned.anchor), count)
 
 
 def _written(items: Sequence[datetime]) -> list[str]:
@@ -205,4 +216,8 @@ def _tabulate(found: _Foreseen, count: int) -> None:
 
 
 def _why_not(found: _Foreseen) -> str:
+    if not found.schedules:
+        from ordinaut_cli import foresight  # noqa: PLC0415 - slow to load
+
+        return foresight.without_schedules(found.spec)
     return "it is suspended, paused, or has no times left" if found.name else "it has no times left"

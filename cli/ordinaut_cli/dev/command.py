@@ -24,6 +24,15 @@ def dev(
     once: Annotated[
         str | None, typer.Option(metavar="TASK", help="Run this task, show the run, stop; status 0 if it succeeded.")
     ] = None,
+    publish: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Publish the events of this file as soon as all is up: one JSON object a line.",
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of all processes.")] = False,
 ) -> None:
     """Run all of Ordinaut here, with a directory's manifests."""
@@ -39,6 +48,7 @@ def dev(
             workers=workers,
             run=run or once,
             once=once is not None,
+            publish=publish,
             verbose=verbose,
         )
     )

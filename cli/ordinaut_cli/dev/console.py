@@ -150,6 +150,7 @@ def _run(kind: str, data: Mapping[str, Any]) -> Text:
         scheduled = data.get("scheduledTime")
         made = "as a retry" if data["trigger"] == Trigger.RETRY else f"for {scheduled}" if scheduled else "by hand"
         made += " by a backfill" if data["trigger"] == Trigger.BACKFILL else ""
+        made = f"by {render.visible(data['topic'])}" if data["trigger"] == Trigger.EVENT else made
         return Text.assemble(("▸ ", "cyan"), f"run {data['run']} created {made}")
     if kind == "task.skipped":
         return Text(f"○ {data['count']} skipped: {data['reason']}", style="yellow")

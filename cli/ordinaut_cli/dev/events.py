@@ -11,8 +11,9 @@ from typing import Any, Final
 import orjson
 import redis
 
+from ordinaut.events.connection import connect
 from ordinaut.events.envelope import TYPE_PREFIX
-from ordinaut.events.stream import STREAM, connect
+from ordinaut.events.stream import STREAM
 from ordinaut.states import ENDED_RUN_PHASES
 
 BLOCK: Final = 1000

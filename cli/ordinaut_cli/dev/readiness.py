@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from ordinaut.client import Client, NotFound
 from ordinaut_cli.dev.processes import Program
@@ -26,11 +26,11 @@ async def until_ready(program: Program) -> None:
     deadline = time.monotonic() + READY_TIMEOUT
     url = f"http://127.0.0.1:{program.probe_port}/readyz"
     why = "it does not answer"
-    async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=2) as http:
         while time.monotonic() < deadline:
             try:
                 answer = await http.get(url)
-            except httpx.HTTPError:
+            except httpx2.HTTPError:
                 why = "it does not answer"
             else:
                 if answer.status_code == _OK:

@@ -18,7 +18,7 @@ import ordinaut
 from ordinaut.settings import BY_PARTS, database_by_parts
 from ordinaut_cli import asking, database, times
 from ordinaut_cli.commands import describe
-from ordinaut_cli.dev import folder, logs, servers
+from ordinaut_cli.dev import folder, logs, publishing, servers
 from ordinaut_cli.dev.console import DevConsole
 from ordinaut_cli.dev.events import Tail
 from ordinaut_cli.dev.folder import DataFolder
@@ -40,7 +40,12 @@ NEWS: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the session was asked for. ``run`` is a task to run at once; ``once`` ends the session after that run."""
+    """
+    What the session was asked for.
+
+    ``publish`` is a file of events to publish at once, ``run`` a task to run then; ``once`` ends the session after that
+    run.
+    """
 
     directory: Path
     data: Path
@@ -48,6 +53,7 @@ class Options:
     workers: int
     run: str | None
     once: bool
+    publish: Path | None
     verbose: bool
     namespace: str = "default"
 
@@ -156,8 +162,11 @@ class _Session:
             self._supervisor.close()
 
     async def _show(self, tail: Tail) -> Any:
-        """Say where to look, do the run that was asked for, and with ``once`` return it."""
+        """Publish, do the run that was asked for, and with ``once`` return it; say where to look."""
         self._console.blank()
+        if self._options.publish:
+            async with asking.connected(Target(self._api, self._options.namespace)) as client:
+                await publishing.publish(client, self._options.publish, directory=self._options.directory)
         if self._options.run:
             over = await self._run(self._options.run, tail)
             self._console.blank()

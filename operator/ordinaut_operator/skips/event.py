@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ordinaut.resources.manifest import API_VERSION
 from ordinaut.resources.moment import format_instant
-from ordinaut.states import WHY_SKIPPED, SkipReason
+from ordinaut.states import WHY_EVENT_SKIPPED, WHY_SKIPPED, EventSkipReason, SkipReason
 from ordinaut_operator.skips.series import Notice
 
 COMPONENT: Final = "ordinaut-operator"
@@ -25,7 +25,7 @@ _LONGEST_NAME: Final = 253 - 17
 
 def name_of(notice: Notice) -> str:
     """Return the Event's name: the same whenever it is tried, and another one for each series."""
-    series = f"{notice.task_id} {notice.reason} {notice.began.isoformat()}"
+    series = f"{notice.task_id} {notice.reason} {notice.began.isoformat()}{' events' if notice.of_events else ''}"
     digest = hashlib.blake2b(series.encode(), digest_size=8).hexdigest()
     return f"{notice.name[:_LONGEST_NAME].rstrip('-.')}.{digest}"
 
@@ -33,9 +33,13 @@ def name_of(notice: Notice) -> str:
 def message_of(notice: Notice) -> str:
     """Return what happened, why, and where to look."""
     first, last = format_instant(notice.first), format_instant(notice.last)
+    name = notice.name
+    if notice.of_events:
+        events = f"an event of {first}" if notice.count == 1 else f"{notice.count} events from {first} to {last}"
+        why = WHY_EVENT_SKIPPED[EventSkipReason(notice.reason)]
+        return f"Skipped {events}: {why}. `ordinaut why {name}` says more, `ordinaut fires {name} --events` lists them"
     times = first if notice.count == 1 else f"{notice.count} times from {first} to {last}"
     why = WHY_SKIPPED[SkipReason(notice.reason)]
-    name = notice.name
     return f"Skipped {times}: {why}. `ordinaut why {name}` says more, `ordinaut fires {name}` lists all times"
 
 

@@ -39,7 +39,11 @@ TASKS: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Nominal times of a task, skipped for the same reason by one firing transaction, whose time is ``at``."""
+    """
+    Nominal times of a task, skipped for the same reason by one firing transaction, whose time is ``at``.
+
+    ``of_events``: not nominal times, but those of events that one of its triggers has matched.
+    """
 
     task_id: int
     namespace: str
@@ -49,6 +53,7 @@ class Skipped:
     first: datetime
     last: datetime
     at: datetime
+    of_events: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Notice:
     began: datetime
     latest: datetime
     made: bool
+    of_events: bool = False
 
 
 class Bucket:
@@ -115,11 +121,18 @@ class _Task:
         self.name = name
         self.uid: str | None = None
         self.bucket = Bucket(BURST, refill=REFILL)
-        self.series: dict[str, _Series] = {}
+        self.series: dict[_Why, _Series] = {}
 
 
-_Key = tuple[int, str]
-"""Task and reason."""
+_Why = tuple[str, bool]
+"""Reason, and whether events were skipped."""
+
+_Key = tuple[int, _Why]
+"""Whose series it is."""
+
+
+def _key(one: Skipped | Notice) -> _Key:
+    return one.task_id, (one.reason, one.of_events)
 
 
 class Untold:
@@ -140,16 +153,16 @@ class Untold:
         task = self._remembered(news)
         if task.uid == "":
             return
-        series = task.series.get(news.reason)
+        key = _key(news)
+        series = task.series.get(key[1])
         if series is None or now - series.heard > SERIES_ENDS:
-            task.series[news.reason] = _Series(news.count, news.first, news.last, news.at, news.at, now)
+            task.series[key[1]] = _Series(news.count, news.first, news.last, news.at, news.at, now)
         else:
             series.count += news.count
             series.first = min(series.first, news.first)
             series.last = max(series.last, news.last)
             series.latest = max(series.latest, news.at)
             series.heard = now
-        key = (news.task_id, news.reason)
         if key not in self._due:
             self._wait(key, until=now + max(self._settle, task.bucket.wait(now)))
 
@@ -165,8 +178,8 @@ class Untold:
                 continue
             task.uid = uids.get(task_id, "")
             if not task.uid:
-                for reason in task.series:
-                    self._due.pop((task_id, reason), None)
+                for why in task.series:
+                    self._due.pop((task_id, why), None)
                 task.series.clear()
 
     def next(self, *, now: float) -> Notice | None:
@@ -174,15 +187,15 @@ class Untold:
         if self._all.wait(now) > 0:
             return None
         while (key := self._head()) is not None and self._due[key] <= now:
-            task_id, reason = key
+            task_id, why = key
             task = self._tasks[task_id]
-            series = task.series[reason]
+            series = task.series[why]
             if task.uid is None:
                 return None
             heapq.heappop(self._order)
             del self._due[key]
             if now - series.heard > GIVE_UP:
-                self._drop(task, reason)
+                self._drop(task, why)
             elif (pause := task.bucket.wait(now)) > 0:  # another series of the task was faster
                 self._wait(key, until=now + pause)
             else:
@@ -191,13 +204,14 @@ class Untold:
                     namespace=task.namespace,
                     name=task.name,
                     uid=task.uid,
-                    reason=reason,
+                    reason=why[0],
                     count=series.count,
                     first=series.first,
                     last=series.last,
                     began=series.began,
                     latest=series.latest,
                     made=series.made,
+                    of_events=why[1],
                 )
         return None
 
@@ -208,22 +222,22 @@ class Untold:
         if task is None:
             return
         task.bucket.take(now)
-        series = task.series.get(notice.reason)
+        series = task.series.get(_key(notice)[1])
         if series is not None and series.began == notice.began:
             series.made = True
 
     def again(self, notice: Notice, *, now: float, after: float) -> None:
         """Put in that it could not be told, and is to be tried again in so many seconds."""
-        key = (notice.task_id, notice.reason)
+        key = _key(notice)
         task = self._tasks.get(notice.task_id)
-        if task is not None and notice.reason in task.series:
+        if task is not None and key[1] in task.series:
             self._wait(key, until=now + after)
 
     def forget(self, notice: Notice) -> None:
         """Put in that nobody wants to be told: what is skipped later begins anew."""
         if (task := self._tasks.get(notice.task_id)) is not None:
-            task.series.pop(notice.reason, None)
-            self._due.pop((notice.task_id, notice.reason), None)
+            task.series.pop(_key(notice)[1], None)
+            self._due.pop(_key(notice), None)
 
     def pause(self, *, now: float) -> float | None:
         """Return the seconds until there may be something to be told, None if nothing waits."""
@@ -243,12 +257,12 @@ class Untold:
     def _evict(self) -> None:
         task_id, task = self._tasks.popitem(last=False)
         self._unknown.pop(task_id, None)
-        for reason in task.series:
-            if self._due.pop((task_id, reason), None) is not None:
+        for why in task.series:
+            if self._due.pop((task_id, why), None) is not None:
                 self.dropped += 1
 
-    def _drop(self, task: _Task, reason: str) -> None:
-        del task.series[reason]
+    def _drop(self, task: _Task, why: _Why) -> None:
+        del task.series[why]
         self.dropped += 1
 
     def _wait(self, key: _Key, *, until: float) -> None:

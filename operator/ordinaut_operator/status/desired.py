@@ -12,7 +12,15 @@ from typing import Any, Final
 
 from ordinaut.declaration import standing
 from ordinaut.declaration.standing import Standing
-from ordinaut.resources.status import Condition, PipelineStatus, RunSummary, TaskPhase, TaskStatus, ToolStatus
+from ordinaut.resources.status import (
+    Condition,
+    HookStatus,
+    PipelineStatus,
+    RunSummary,
+    TaskPhase,
+    TaskStatus,
+    ToolStatus,
+)
 from ordinaut.states import RunPhase
 from ordinaut.store import status as rows
 from ordinaut.store.declared import Kind, Owner
@@ -20,6 +28,11 @@ from ordinaut_operator.status.observed import Observed
 
 UPCOMING: Final = 5
 _MAX_MESSAGE: Final = 1024
+_OTHER_MODELS: Final[Mapping[Kind, type[PipelineStatus] | type[ToolStatus] | type[HookStatus]]] = {
+    "Pipeline": PipelineStatus,
+    "Tool": ToolStatus,
+    "Hook": HookStatus,
+}
 _FAULTLESS: Final = frozenset({RunPhase.PENDING, RunPhase.RUNNING, RunPhase.SUCCEEDED})
 
 
@@ -57,6 +70,13 @@ def tool_status(row: rows.ToolStatus, *, observed: Observed, now: datetime) -> d
     return ToolStatus(observed_generation=row.generation, conditions=conditions).canonical()
 
 
+def hook_status(row: rows.HookStatus, *, observed: Observed, now: datetime) -> dict[str, Any]:
+    """Return the status of a hook."""
+    ready = _condition("Ready", standing.hook_ready(invalid=row.invalid))
+    conditions = _dated([ready], generation=row.generation, observed=observed, now=now)
+    return HookStatus(observed_generation=row.generation, conditions=conditions).canonical()
+
+
 def taken_status(kind: Kind, owner: Owner, *, observed: Observed, now: datetime) -> dict[str, Any]:
     """Return the status of an object that is left out because another origin owns its name."""
     message = f"there is a {kind} of this name from {owner.origin.value} already; delete one of them or rename it"
@@ -66,8 +86,7 @@ def taken_status(kind: Kind, owner: Owner, *, observed: Observed, now: datetime)
         phase = TaskPhase.NOT_READY
         status = TaskStatus(observed_generation=observed.generation, phase=phase, conditions=conditions)
         return status.canonical()
-    model = PipelineStatus if kind == "Pipeline" else ToolStatus
-    return model(observed_generation=observed.generation, conditions=conditions).canonical()
+    return _OTHER_MODELS[kind](observed_generation=observed.generation, conditions=conditions).canonical()
 
 
 def timestamp(moment: datetime | None) -> str | None:

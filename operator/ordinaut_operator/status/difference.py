@@ -12,7 +12,7 @@ from typing import Any
 
 from ordinaut.states import Origin
 from ordinaut.store.declared import Key
-from ordinaut.store.status import PipelineStatus, TaskRow, ToolStatus
+from ordinaut.store.status import HookStatus, PipelineStatus, TaskRow, ToolStatus
 from ordinaut_operator.status import desired
 from ordinaut_operator.status.observed import Observed, Statuses, digest_of
 
@@ -36,9 +36,14 @@ def of_task(row: TaskRow, *, statuses: Statuses) -> Write | None:
 
 
 def of_declared(
-    pipelines: Iterable[PipelineStatus], tools: Iterable[ToolStatus], *, statuses: Statuses, now: datetime
+    pipelines: Iterable[PipelineStatus],
+    tools: Iterable[ToolStatus],
+    hooks: Iterable[HookStatus],
+    *,
+    statuses: Statuses,
+    now: datetime,
 ) -> Iterator[Write]:
-    """Yield what is to be written for pipelines and tools, and for objects whose name another origin owns."""
+    """Yield what is to be written for pipelines, tools and hooks, and for objects whose name another origin owns."""
     for pipeline in pipelines:
         key = Key("Pipeline", pipeline.namespace, pipeline.name)
         if (observed := statuses.get(key)) is not None and observed.uid == pipeline.uid:
@@ -47,6 +52,10 @@ def of_declared(
         key = Key("Tool", tool.namespace, tool.name)
         if (observed := statuses.get(key)) is not None and observed.uid == tool.uid:
             yield from _some(_write(key, observed, desired.tool_status(tool, observed=observed, now=now)))
+    for hook in hooks:
+        key = Key("Hook", hook.namespace, hook.name)
+        if (observed := statuses.get(key)) is not None and observed.uid == hook.uid:
+            yield from _some(_write(key, observed, desired.hook_status(hook, observed=observed, now=now)))
     for key, owner in statuses.taken.items():
         if (observed := statuses.get(key)) is not None:
             yield from _some(_write(key, observed, desired.taken_status(key.kind, owner, observed=observed, now=now)))

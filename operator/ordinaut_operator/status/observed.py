@@ -68,7 +68,7 @@ class Statuses:
         self.taken: dict[Key, Owner] = {}
         self.outdated: set[Key] = set()
         self.declared_changed = False
-        """Whether a Pipeline, a Tool or a conflict changed: their statuses depend on each other."""
+        """Whether a Pipeline, a Tool, a Hook or a conflict changed: many of their statuses depend on each other."""
         self.complete = asyncio.Event()
         """Set when everything that existed at the start has been seen, and as a rule is in PostgreSQL."""
         self.woken = asyncio.Event()

@@ -225,15 +225,16 @@ class StatusWriter:
             return None
 
     async def _write_declared(self) -> None:
-        """Write the statuses of pipelines and tools, and of objects whose name is taken."""
+        """Write the statuses of pipelines, tools and hooks, and of objects whose name is taken."""
         self._statuses.declared_changed = False
         self._declared_at = self._clock() + self._settle
         async with self._pool.connection() as connection:
             pipelines = await status.pipelines(connection, origin=Origin.KUBERNETES)
             tools = await status.tools(connection, origin=Origin.KUBERNETES)
+            hooks = await status.hooks(connection, origin=Origin.KUBERNETES)
         now = datetime.now(UTC)
         results = await self._write_all(
-            list(difference.of_declared(pipelines, tools, statuses=self._statuses, now=now))
+            list(difference.of_declared(pipelines, tools, hooks, statuses=self._statuses, now=now))
         )
         if Result.UNAVAILABLE in results:
             self._statuses.declared_changed = True

@@ -63,15 +63,35 @@ WHERE t.origin = excluded.origin
                ELSE (t.spec, t.labels, t.annotations) <> (excluded.spec, excluded.labels, excluded.annotations) END)
 RETURNING t.namespace, t.name;
 
+-- upsert_hooks --
+-- As upsert_tasks.
+INSERT INTO hook AS t (namespace, name, origin, uid, generation, spec, labels, annotations, invalid, created_at)
+SELECT x.namespace, x.name, %(origin)s, x.uid, coalesce(x.generation, 1), x.spec, x.labels, x.annotations, x.invalid,
+       coalesce(x.created_at, now())
+FROM jsonb_to_recordset(%(objects)s::jsonb) AS x (namespace text, name text, uid text, generation bigint, spec jsonb,
+     labels jsonb, annotations jsonb, invalid text, created_at timestamptz)
+ORDER BY x.namespace, x.name
+ON CONFLICT (namespace, name) DO UPDATE SET
+    uid = excluded.uid, spec = excluded.spec, labels = excluded.labels, annotations = excluded.annotations,
+    invalid = excluded.invalid, updated_at = now(), version = t.version + 1,
+    generation = CASE WHEN excluded.origin = 'Kubernetes' THEN excluded.generation
+                      WHEN t.spec <> excluded.spec THEN t.generation + 1 ELSE t.generation END
+WHERE t.origin = excluded.origin
+  AND (t.uid <> excluded.uid OR t.invalid IS DISTINCT FROM excluded.invalid
+       OR CASE WHEN excluded.origin = 'Kubernetes' THEN t.generation < excluded.generation
+               ELSE (t.spec, t.labels, t.annotations) <> (excluded.spec, excluded.labels, excluded.annotations) END)
+RETURNING t.namespace, t.name;
+
 -- name_owners --
 -- Who owns each of these names now, since when a task has existed, and which version of the object is current.
-SELECT x.kind, x.namespace, x.name, coalesce(t.origin, p.origin, o.origin), coalesce(t.uid, p.uid, o.uid), t.anchor,
-       coalesce(t.version, p.version, o.version)
+SELECT x.kind, x.namespace, x.name, coalesce(t.origin, p.origin, o.origin, h.origin), coalesce(t.uid, p.uid, o.uid, h.uid), t.anchor,
+       coalesce(t.version, p.version, o.version, h.version)
 FROM jsonb_to_recordset(%(names)s::jsonb) AS x (kind text, namespace text, name text)
 LEFT JOIN task t ON x.kind = 'Task' AND t.namespace = x.namespace AND t.name = x.name AND t.deleted_at IS NULL
 LEFT JOIN pipeline p ON x.kind = 'Pipeline' AND p.namespace = x.namespace AND p.name = x.name
 LEFT JOIN tool o ON x.kind = 'Tool' AND o.namespace = x.namespace AND o.name = x.name
-WHERE coalesce(t.origin, p.origin, o.origin) IS NOT NULL;
+LEFT JOIN hook h ON x.kind = 'Hook' AND h.namespace = x.namespace AND h.name = x.name
+WHERE coalesce(t.origin, p.origin, o.origin, h.origin) IS NOT NULL;
 
 -- delete_tasks --
 -- Turn tasks into names for their history; by uid, so that a re-created one is safe.
@@ -103,11 +123,18 @@ DELETE FROM tool t USING jsonb_to_recordset(%(names)s::jsonb) AS x (namespace te
 WHERE t.namespace = x.namespace AND t.name = x.name AND t.uid = x.uid AND t.origin = %(origin)s
 RETURNING t.namespace, t.name;
 
+-- delete_hooks --
+-- What is delivered to a deleted hook is refused.
+DELETE FROM hook t USING jsonb_to_recordset(%(names)s::jsonb) AS x (namespace text, name text, uid text)
+WHERE t.namespace = x.namespace AND t.name = x.name AND t.uid = x.uid AND t.origin = %(origin)s
+RETURNING t.namespace, t.name;
+
 -- declared_uids --
 -- Everything that a source has declared, for the comparison with what the source has now.
 SELECT 'Task', namespace, name, uid, generation FROM task WHERE origin = %(origin)s AND deleted_at IS NULL
 UNION ALL SELECT 'Pipeline', namespace, name, uid, generation FROM pipeline WHERE origin = %(origin)s
-UNION ALL SELECT 'Tool', namespace, name, uid, generation FROM tool WHERE origin = %(origin)s;
+UNION ALL SELECT 'Tool', namespace, name, uid, generation FROM tool WHERE origin = %(origin)s
+UNION ALL SELECT 'Hook', namespace, name, uid, generation FROM hook WHERE origin = %(origin)s;
 
 -- dependent_tasks --
 -- The tasks whose readiness depends on these pipelines or tools.
@@ -119,10 +146,11 @@ WHERE t.deleted_at IS NULL AND t.namespace = ANY(%(namespaces)b)
                   WHERE t.namespace || '/' || used.name = ANY(%(tools)b)));
 
 -- tasks_to_resolve --
--- What the readiness and the clock of these tasks are decided from.
+-- What the readiness, the clock and the subscription of these tasks are decided from.
 SELECT t.task_id, t.namespace, t.name, t.spec, t.pipeline_ref, t.tool_refs, t.invalid, t.anchor, t.ready, t.reason, t.message,
-       t.revision, t.params, t.queue, t.keys, t.paused_at, t.snoozed_until, c.schedule_key, c.next_fire_at, c.evaluated_at, now() AS now
-FROM task t LEFT JOIN task_clock c USING (task_id)
+       t.revision, t.params, t.queue, t.keys, t.paused_at, t.snoozed_until, c.schedule_key, c.next_fire_at, c.evaluated_at, s.triggers,
+       now() AS now
+FROM task t LEFT JOIN task_clock c USING (task_id) LEFT JOIN subscription s USING (task_id)
 WHERE t.task_id = ANY(%(task_ids)b) AND t.deleted_at IS NULL
 ORDER BY t.task_id
 FOR UPDATE OF t;
@@ -203,7 +231,8 @@ RETURNING task_id;
 -- How many objects of a namespace were made through the API.
 SELECT (SELECT count(*) FROM task WHERE namespace = %(namespace)s AND origin = 'API' AND deleted_at IS NULL),
        (SELECT count(*) FROM pipeline WHERE namespace = %(namespace)s AND origin = 'API'),
-       (SELECT count(*) FROM tool WHERE namespace = %(namespace)s AND origin = 'API');
+       (SELECT count(*) FROM tool WHERE namespace = %(namespace)s AND origin = 'API'),
+       (SELECT count(*) FROM hook WHERE namespace = %(namespace)s AND origin = 'API');
 
 -- revision_body --
 -- What a run executes.

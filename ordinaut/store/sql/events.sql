@@ -1,27 +1,26 @@
 -- append_outbox --
 -- Events of this transaction, compact.
-INSERT INTO outbox (events, about) VALUES (%(events)s::json, %(about)b) RETURNING id;
+INSERT INTO outbox (events, about) VALUES (%(events)s::json, %(about)b);
 
--- lock_relay --
--- One relay at a time, so that the events of a run stay in order.
-SELECT pg_try_advisory_xact_lock(hashtextextended('ordinaut.relay', 0));
+-- publish_events --
+-- As append_outbox, and wake the dispatcher.
+WITH written AS (INSERT INTO outbox (events, about) VALUES (%(events)s::json, %(about)b) RETURNING id)
+SELECT id, pg_notify('ordinaut_events', '') FROM written;
 
 -- next_outbox --
--- The oldest rows that are not in the stream yet.
+-- The oldest rows that are not in the log yet.
 SELECT id, created_at, events FROM outbox ORDER BY id LIMIT %(limit)s;
 
--- log_outbox --
--- Move relayed rows to the log.
-WITH relayed AS (DELETE FROM outbox WHERE id = ANY(%(ids)b) RETURNING created_at, id, events, about)
-INSERT INTO event_log (created_at, id, events, about) SELECT created_at, id, events, about FROM relayed;
-
 -- logged_events --
--- Rows that the relay has moved, from a time on and after an id, oldest first.
-SELECT id, created_at, events FROM event_log WHERE created_at >= %(since)s AND id > %(after)s ORDER BY id LIMIT %(limit)s;
+-- Rows that release 0.1 has logged, which have no position, from a time on and after an id, oldest first.
+SELECT id, created_at, events FROM event_log
+WHERE position IS NULL AND created_at >= %(since)s AND id > %(after)s ORDER BY id LIMIT %(limit)s;
 
 -- skip_event_ids --
--- Have the next row of the outbox get an id beyond one that may have been given out, and beyond all that there are.
-SELECT setval(pg_get_serial_sequence('outbox', 'id'), greatest(nextval(pg_get_serial_sequence('outbox', 'id')), %(beyond)s::bigint) + %(distance)s::bigint);
+-- Have the next row of the outbox get an id beyond one that may have been given out, and beyond all that there are; and
+-- the next one of the log a position as far away, since readers remember positions too.
+SELECT setval(pg_get_serial_sequence('outbox', 'id'), greatest(nextval(pg_get_serial_sequence('outbox', 'id')), %(beyond)s::bigint) + %(distance)s::bigint),
+       setval('event_position', nextval('event_position') + %(distance)s::bigint);
 
 -- newest_event --
 -- The last row of outbox and log; NULL while there is none.
@@ -47,8 +46,14 @@ ORDER BY l.id DESC, e.number DESC
 LIMIT %(limit)s;
 
 -- outbox_figures --
--- How many rows wait for the relay, and how old the oldest is, in seconds.
-SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox;
+-- How many rows wait for the stream, in the outbox or behind the relay in the log, and how old the oldest is, in seconds. The
+-- log's positions have hardly any gaps, and counting what lies between two of them would take long when it is most.
+SELECT (SELECT count(*) FROM outbox)
+         + greatest(coalesce((SELECT max(position) FROM event_log), 0) - (SELECT position FROM event_cursor WHERE reader = 'stream'), 0),
+       coalesce(extract(epoch FROM now() - least(
+           (SELECT min(created_at) FROM outbox),
+           (SELECT created_at FROM event_log WHERE position > (SELECT position FROM event_cursor WHERE reader = 'stream')
+            ORDER BY position LIMIT 1))), 0)::float8;
 
 -- append_audit --
 -- Who did what, and what was decided.

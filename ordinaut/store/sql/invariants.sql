@@ -69,6 +69,52 @@ WITH tasks AS (
 SELECT ARRAY(SELECT run_id FROM missing ORDER BY run_id LIMIT %(limit)s),
        CASE WHEN (SELECT count(*) FROM tasks) = %(tasks)s THEN (SELECT max(task_id) FROM tasks) END;
 
+-- events_without_run --
+-- Lines of the ledger of events that say Fired and whose run does not exist: as fires_without_run, of tasks that have or had triggers.
+WITH tasks AS (
+    SELECT task_id FROM subscription WHERE task_id > %(after)s ORDER BY task_id LIMIT %(tasks)s
+), missing AS (
+    SELECT DISTINCT f.run_id FROM tasks CROSS JOIN LATERAL (
+        SELECT run_id, outcome, decided_at FROM event_fire e WHERE e.task_id = tasks.task_id ORDER BY position DESC, place DESC LIMIT %(lines)s
+    ) f
+    WHERE f.outcome = 'Fired' AND f.decided_at > now() - interval '1 day'
+      AND NOT EXISTS (SELECT FROM run WHERE run.run_id = f.run_id OFFSET 0)
+)
+SELECT ARRAY(SELECT run_id FROM missing ORDER BY run_id LIMIT %(limit)s),
+       CASE WHEN (SELECT count(*) FROM tasks) = %(tasks)s THEN (SELECT max(task_id) FROM tasks) END;
+
+-- events_not_gathered --
+-- Events of which the ledger says that they are gathered, and which no trigger gathers: nobody will come to them. Looked at are the
+-- latest events of some tasks. Also returned is how far the look has come; NULL at its end.
+WITH tasks AS (
+    SELECT task_id FROM subscription WHERE task_id > %(after)s ORDER BY task_id LIMIT %(tasks)s
+), lost AS (
+    SELECT f.event_key FROM tasks CROSS JOIN LATERAL (
+        SELECT * FROM event_fire e WHERE e.task_id = tasks.task_id ORDER BY position DESC, place DESC LIMIT %(lines)s
+    ) f
+    WHERE f.outcome = 'Gathered'
+      AND NOT EXISTS (SELECT FROM gathering g JOIN gathered_event e USING (task_id, trigger)
+                      WHERE e.task_id = f.task_id AND e.trigger = f.trigger AND e.position = f.position AND e.place = f.place)
+)
+SELECT ARRAY(SELECT event_key FROM lost ORDER BY event_key LIMIT %(limit)s),
+       CASE WHEN (SELECT count(*) FROM tasks) = %(tasks)s THEN (SELECT max(task_id) FROM tasks) END;
+
+-- runs_without_event --
+-- Runs that an event made, and of which the ledger of events knows nothing: that event may make another one. Looked at are the newest
+-- of them, as far as they were made within a day: the ledger is kept for longer. Of a batch the last event is looked up.
+WITH newest AS (
+    SELECT run_id, task_id, trigger, event FROM run WHERE run_id >= uuid7_floor(now() - interval '1 day') ORDER BY run_id DESC LIMIT %(newest)s
+), made AS (
+    SELECT run_id, task_id, CASE json_typeof(event) WHEN 'array' THEN event -> -1 ELSE event END AS event
+    FROM newest WHERE trigger = 'event' LIMIT %(read)s
+)
+SELECT run_id FROM made WHERE NOT EXISTS (
+    SELECT FROM event_fire f
+    WHERE f.task_id = made.task_id AND f.run_id = made.run_id
+      AND f.event_key = encode(substr(sha256(convert_to((made.event ->> 'source') || E'\n' || (made.event ->> 'id'), 'UTF8')), 1, 16), 'hex')::uuid
+    OFFSET 0)
+ORDER BY run_id LIMIT %(limit)s;
+
 -- overlapping_runs --
 -- Running runs of tasks with concurrencyPolicy Forbid or Queue beside another one of the same task. Runs that were made before the task
 -- was last edited, or while it was, do not count: it may have allowed them.

@@ -1,12 +1,12 @@
 -- insert_runs --
--- New runs, pending, or waiting for the reason given.
-INSERT INTO run (run_id, namespace, task_id, revision, trigger, scheduled_at, priority, params, retry_of, phase, reason)
+-- New runs, pending, or waiting for the reason given. What triggered them is named by its place among the events.
+INSERT INTO run (run_id, namespace, task_id, revision, trigger, scheduled_at, priority, params, retry_of, phase, reason, hops, event)
 SELECT x.run_id, x.namespace, x.task_id, x.revision, %(trigger)s, x.scheduled_at, x.priority, x.params::jsonb, x.retry_of,
-       CASE WHEN x.waits IS NULL THEN 'Pending' ELSE 'Waiting' END, x.waits
+       CASE WHEN x.waits IS NULL THEN 'Pending' ELSE 'Waiting' END, x.waits, x.hops, (%(events)b::text[])[x.event]::json
 FROM unnest(%(run_ids)b::uuid[], %(namespaces)b::text[], %(task_ids)b::bigint[], %(revisions)b::bytea[],
             %(scheduled)b::timestamptz[], %(priorities)b::smallint[], %(params)b::text[], %(retries)b::uuid[],
-            %(waits)b::text[])
-     AS x (run_id, namespace, task_id, revision, scheduled_at, priority, params, retry_of, waits);
+            %(waits)b::text[], %(hops)b::smallint[], %(event_places)b::int[])
+     AS x (run_id, namespace, task_id, revision, scheduled_at, priority, params, retry_of, waits, hops, event);
 
 -- copy_steps --
 -- What a retry need not do again: the first steps of the old run, up to one that did not succeed.
@@ -68,8 +68,8 @@ UPDATE step SET phase = %(phase)s, finished_at = now() WHERE run_id = ANY(%(run_
 DELETE FROM delayed_work WHERE run_id = ANY(%(run_ids)b);
 
 -- notify_cancel --
--- Tell the workers that a run they may hold has ended; their heartbeat is the back-stop.
-SELECT pg_notify('ordinaut_cancel', %(run_id)s);
+-- Tell the workers that runs they may hold have ended; their heartbeat is the back-stop.
+SELECT pg_notify('ordinaut_cancel', run_id::text) FROM unnest(%(run_ids)b::uuid[]) AS x (run_id);
 
 -- unfinished_runs_of --
 -- All runs of these tasks that have not ended.
@@ -87,7 +87,7 @@ JOIN run r USING (run_id) JOIN task t USING (task_id);
 SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
        CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
        r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
-       r.params, r.output, CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN NULL
+       r.params, r.output, r.event, r.hops, CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN NULL
             WHEN r.phase = 'Waiting' AND EXISTS (SELECT FROM keyed_work k WHERE k.run_id = r.run_id) THEN 'ConcurrencyKey' ELSE r.reason END AS reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
 FROM run r JOIN task t USING (task_id)
 LEFT JOIN leased_work w ON w.run_id = r.run_id
@@ -99,7 +99,7 @@ WHERE r.run_id = %(run_id)s AND r.namespace = %(namespace)s;
 SELECT r.run_id, r.namespace, t.name AS task, r.task_id, r.trigger, r.scheduled_at, r.priority,
        CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN 'Running' ELSE r.phase END AS phase,
        r.attempt, r.created_at, coalesce(r.started_at, w.started_at) AS started_at, r.finished_at,
-       r.params, NULL::jsonb AS output, CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN NULL
+       r.params, NULL::jsonb AS output, NULL::json AS event, r.hops, CASE WHEN r.finished_at IS NULL AND w.run_id IS NOT NULL THEN NULL
             WHEN r.phase = 'Waiting' AND EXISTS (SELECT FROM keyed_work k WHERE k.run_id = r.run_id) THEN 'ConcurrencyKey' ELSE r.reason END AS reason, r.error, encode(r.revision, 'hex') AS revision, w.worker, r.retry_of
 FROM run r JOIN task t USING (task_id) LEFT JOIN leased_work w ON w.run_id = r.run_id
 WHERE r.namespace = %(namespace)s

@@ -1,14 +1,14 @@
 -- task_statuses --
 -- What the status of these tasks should say.
-SELECT * FROM task_standing WHERE task_id = ANY(%(task_ids)b);
+SELECT * FROM task_standing JOIN event_loop USING (task_id) WHERE task_id = ANY(%(task_ids)b);
 
 -- task_named --
 -- One task and what is known of it.
-SELECT * FROM task_standing WHERE namespace = %(namespace)s AND name = %(name)s;
+SELECT * FROM task_standing JOIN event_loop USING (task_id) WHERE namespace = %(namespace)s AND name = %(name)s;
 
 -- list_tasks --
 -- Tasks of a namespace by name, after a cursor. They are chosen first: what is known of each takes many look-ups.
-SELECT * FROM task_standing WHERE task_id = ANY(ARRAY(
+SELECT * FROM task_standing JOIN event_loop USING (task_id) WHERE task_id = ANY(ARRAY(
     SELECT task_id FROM task
     WHERE namespace = %(namespace)s AND deleted_at IS NULL AND name > %(after)s
     ORDER BY name LIMIT %(limit)s
@@ -34,8 +34,12 @@ FROM pipeline p WHERE p.origin = %(origin)s;
 -- What the status of the tools of an origin should say.
 SELECT namespace, name, uid, generation, invalid FROM tool WHERE origin = %(origin)s;
 
+-- hook_statuses --
+-- What the status of the hooks of an origin should say.
+SELECT namespace, name, uid, generation, invalid FROM hook WHERE origin = %(origin)s;
+
 -- list_declared --
--- Pipelines or tools of a namespace by name, after a cursor; optionally one by its name.
+-- Pipelines, tools or hooks of a namespace by name, after a cursor; optionally one by its name.
 SELECT d.namespace, d.name, d.origin, d.uid, d.generation, d.version, d.labels, d.annotations, d.spec, d.invalid, d.created_at, d.updated_at
 FROM (
     SELECT namespace, name, origin, uid, generation, version, labels, annotations, spec, invalid, created_at, updated_at
@@ -43,6 +47,9 @@ FROM (
     UNION ALL
     SELECT namespace, name, origin, uid, generation, version, labels, annotations, spec, invalid, created_at, updated_at
     FROM tool WHERE %(kind)s = 'Tool'
+    UNION ALL
+    SELECT namespace, name, origin, uid, generation, version, labels, annotations, spec, invalid, created_at, updated_at
+    FROM hook WHERE %(kind)s = 'Hook'
 ) d
 WHERE d.namespace = %(namespace)s
   AND (%(name)s::text IS NULL OR d.name = %(name)s) AND (%(after)s::text IS NULL OR d.name > %(after)s)

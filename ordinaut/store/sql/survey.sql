@@ -20,6 +20,14 @@ SELECT coalesce(min(day) FILTER (WHERE missing), %(up_to)s::int + 1) - 1 FROM (
     FROM generate_series(0, %(up_to)s::int) AS day, unnest(ARRAY['run', 'step', 'event_log']) AS parents (parent)
 ) ahead;
 
+-- event_backlog --
+-- How many rows each reader of the log has still to read, with those that are not in the log yet, and how old the oldest is, in seconds.
+-- Positions are counted, not rows: where a transaction has come to nothing, there is a gap.
+SELECT c.reader, waiting.count + greatest(coalesce((SELECT max(l.position) FROM event_log l), 0) - c.position, 0),
+       coalesce(greatest(extract(epoch FROM now() - least(waiting.oldest, (
+           SELECT l.created_at FROM event_log l WHERE l.position > c.position ORDER BY l.position LIMIT 1))), 0), 0)::float8
+FROM event_cursor c CROSS JOIN (SELECT count(*) AS count, min(created_at) AS oldest FROM outbox) waiting;
+
 -- database_figures --
 -- Age of the oldest transaction that this role may see, in seconds, and the size of the database in bytes.
 SELECT (SELECT coalesce(extract(epoch FROM now() - min(xact_start)), 0)::float8 FROM pg_stat_activity

@@ -23,7 +23,7 @@ WITH picked AS (
 ), held AS (
     SELECT p.id, p.queue, p.urgency, p.due_at, p.attempt, p.run_id, p.lane,
            coalesce(p.started_at, CASE WHEN r.started_at IS NOT NULL THEN now() END) AS started_at,
-           r.namespace, r.task_id, r.revision, r.trigger, r.scheduled_at, r.created_at, r.params
+           r.namespace, r.task_id, r.revision, r.trigger, r.scheduled_at, r.created_at, r.params, r.event
     FROM picked p LEFT JOIN run r ON r.run_id = p.run_id AND r.finished_at IS NULL
 ), lease AS (
     INSERT INTO work_lease (worker, leased_until, items)
@@ -34,7 +34,8 @@ WITH picked AS (
 )
 SELECT lease.lease_id, lease.leased_at, held.id, held.queue, held.urgency, held.due_at, held.attempt, held.run_id,
        held.started_at, held.namespace, held.task_id, t.name AS task, held.revision, held.trigger, held.scheduled_at,
-       held.created_at, held.params::text AS params_json, held.run_id::text AS run, held.lane
+       held.created_at, held.params::text AS params_json, held.run_id::text AS run, held.lane,
+       held.event::text AS event_json
 FROM held LEFT JOIN lease ON true LEFT JOIN task t USING (task_id)
 ORDER BY held.urgency, held.due_at, held.id;
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
+import httpx2
 
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.kubelet.containers import Ended
@@ -127,7 +127,7 @@ class Node:
 
     def _follow(self) -> None:
         while not self._stopping.wait(_EVERY):
-            with contextlib.suppress(httpx.HTTPError):  # the API server is away; pods go on meanwhile
+            with contextlib.suppress(httpx2.HTTPError):  # the API server is away; pods go on meanwhile
                 self._look(self._objects.pods())
 
     def _look(self, pods: list[Object]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.cluster.controlplane import ControlPlane
 
@@ -58,7 +58,7 @@ class Objects:
         """Return the entries of one of the `secrets` (still encoded) or `configmaps`; raises `NotThere`."""
         try:
             found = self._control_plane.call("GET", f"/api/v1/namespaces/{namespace}/{kind}/{name}")
-        except httpx.HTTPStatusError as error:
+        except httpx2.HTTPStatusError as error:
             if error.response.status_code != HTTPStatus.NOT_FOUND:
                 raise
             raise NotThere(f'{kind.removesuffix("s")} "{name}" not found') from error
@@ -94,6 +94,6 @@ def _named(pod: Object) -> Object:
 def _unless(*expected: HTTPStatus) -> Iterator[None]:
     try:
         yield
-    except httpx.HTTPStatusError as error:
+    except httpx2.HTTPStatusError as error:
         if error.response.status_code not in expected:
             raise

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from tests.cluster.kubeconfig import write_kubeconfig
 from tests.cluster.kubelet import volumes
@@ -101,7 +101,7 @@ class PodLife(threading.Thread):
             if self._leaving:
                 self._end()
                 return
-            with contextlib.suppress(httpx.HTTPError):  # the API server is away; processes go on meanwhile
+            with contextlib.suppress(httpx2.HTTPError):  # the API server is away; processes go on meanwhile
                 self._look()
                 self._write()
         for one in self.processes:
@@ -134,7 +134,7 @@ class PodLife(threading.Thread):
 
     def _end(self) -> None:
         deadline = time.monotonic() + float(self.pod["metadata"].get("deletionGracePeriodSeconds", 30))
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx2.HTTPError):
             self._write()
         for one in self._main:
             if one.running:
@@ -148,7 +148,7 @@ class PodLife(threading.Thread):
             try:
                 self._write()
                 self._objects.remove(self.pod)
-            except httpx.HTTPError:
+            except httpx2.HTTPError:
                 self._halt.wait(_AGAIN)
             else:
                 break

@@ -8,9 +8,11 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 from prometheus_client import REGISTRY
 
+from ordinaut.events.envelope import key_of
 from ordinaut.states import RunPhase, StepPhase, Trigger
 from ordinaut.store import clock, invariants, runs, work
 from ordinaut.store.ids import new_run_id
@@ -265,9 +267,72 @@ async def beyond_the_limit(connection: Connection) -> int:
     return 1
 
 
+async def make_listener(connection: Connection, name: str = "task") -> int:
+    """Return the key of a new task that has triggers."""
+    task_id = await make_task(connection, name)
+    await execute(connection, "INSERT INTO subscription (task_id, namespace, version) VALUES (%s, 'x', 1)", task_id)
+    return task_id
+
+
+EVENT = '{"id": "7-1", "source": "/mail/ä", "data": {}}'
+KEY = key_of(orjson.loads(EVENT))
+LINE = (
+    "INSERT INTO event_fire (task_id, event_key, position, place, event_id, event_type, trigger, outcome, run_id)"
+    " VALUES (%s, %s, 7, %s, '7-1', 'mail', 0, %s, %s)"
+)
+GATHERED = "INSERT INTO gathering VALUES (%s, 0, now(), now() + interval '1 h', 1, 9)"
+GATHERED_EVENT = (
+    "INSERT INTO gathered_event (task_id, trigger, position, place, event_key, accepted_at, hops, bytes, event)"
+    " VALUES (%s, 0, 7, %s, %s, now(), 1, 9, '{}')"
+)
+
+
+async def an_event_fired_without_a_run(connection: Connection) -> int:
+    """Write three lines of the ledger of events: two of a batch that nobody makes, one with its run."""
+    task_id = await make_listener(connection)
+    gone = new_run_id(await clock.now(connection))
+    (good,) = await old_runs(connection, task_id)
+    for place, run in enumerate([gone, gone, good]):
+        await execute(connection, LINE, task_id, UUID(int=place), place, "Fired", run)
+    return 1
+
+
+async def an_event_that_nobody_gathers(connection: Connection) -> int:
+    """Have the ledger say of three events that they are gathered: two of them are not."""
+    for place, name in enumerate(["open", "closed", "empty"]):
+        task_id = await make_listener(connection, name)
+        await execute(connection, LINE, task_id, UUID(int=place), place, "Gathered", None)
+        if name != "closed":
+            await execute(connection, GATHERED, task_id)
+        if name != "empty":
+            await execute(connection, GATHERED_EVENT, task_id, place, UUID(int=place))
+    return 2
+
+
+async def a_run_that_its_event_knows_nothing_of(connection: Connection) -> int:
+    """Make runs of events: of one and of a batch that the ledger knows, and of both that it does not."""
+    task_id = await make_listener(connection)
+    moment = await clock.now(connection) - OLD
+    batch = f'[{{"id": "1", "source": "/other"}}, {EVENT}]'
+    keys = [new_run_id(moment) for _ in range(4)]
+    new = [
+        NewRun(key, "default", task_id, REVISION, 5, {}, event=event.encode(), hops=1)
+        for key, event in zip(keys, [EVENT, EVENT, batch, batch], strict=True)
+    ]
+    await runs.create(connection, new, trigger=Trigger.EVENT)
+    await execute(connection, LINE, task_id, KEY, 0, "Fired", keys[0])
+    other = await make_listener(connection, "other")
+    await execute(connection, "UPDATE run SET task_id = %s WHERE run_id = ANY(%s)", other, keys[2:])
+    await execute(connection, LINE, other, KEY, 1, "Fired", keys[2])
+    return 2
+
+
 @pytest.mark.parametrize(
     ("damage", "invariant"),
     [
+        (an_event_fired_without_a_run, Invariant.EVENT_WITHOUT_RUN),
+        (an_event_that_nobody_gathers, Invariant.LOST_EVENT),
+        (a_run_that_its_event_knows_nothing_of, Invariant.RUN_WITHOUT_EVENT),
         (lost, Invariant.LOST_RUN),
         (lost_under_a_lease, Invariant.LOST_RUN),
         (ended_in_the_queue, Invariant.ENDED_RUN_KEPT),
@@ -387,6 +452,7 @@ HISTORY = 20_000
 BOUNDS: dict[str, dict[str, object]] = {
     "ended_runs_kept": {"looked_at": 500, "limit": 100},
     "fires_without_run": {"after": 0, "tasks": 100, "times": 5, "limit": 100},
+    "events_without_run": {"after": 0, "tasks": 100, "lines": 5, "limit": 100},
     "overlapping_runs": {"limit": 100},
     "runs_without_turn": {"limit": 100},
 }
@@ -409,6 +475,16 @@ async def test_a_look_reads_the_runs_that_it_is_about_and_not_all_of_history(poo
             connection,
             "INSERT INTO fire (task_id, scheduled_at, outcome, run_id)"
             " SELECT task_id, created_at + row_number() OVER () * interval '1 s', 'Fired', run_id FROM run",
+        )
+        await execute(
+            connection,
+            "INSERT INTO event_fire"
+            " (task_id, event_key, position, place, event_id, event_type, trigger, outcome, run_id)"
+            " SELECT task_id, run_id, row_number() OVER (), 0, '', '', 0, 'Fired', run_id FROM run",
+        )
+        await execute(
+            connection,
+            "INSERT INTO subscription (task_id, namespace, version) SELECT task_id, namespace, 1 FROM task",
         )
         await execute(
             connection,

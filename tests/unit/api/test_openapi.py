@@ -38,7 +38,7 @@ OPERATIONS = {operation["operationId"]: operation for _, _, operation in operati
 
 
 def schema_of(operation: str) -> Any:
-    (content,) = OPERATIONS[operation]["requestBody"]["content"].values()
+    content, *_ = OPERATIONS[operation]["requestBody"]["content"].values()
     return content["schema"]
 
 
@@ -87,13 +87,17 @@ def test_every_operation_names_its_right_and_its_refusals(path: str, method: str
     if not path.startswith("/v1/"):
         assert "security" not in operation
         return
-    assert operation["security"] == [{"bearer": []}]
+    signed = operation["operationId"] == "deliverWebhook"
+    assert operation["security"] == [{"signature": []} if signed else {"bearer": []}]
     refused = {status for status in operation["responses"] if not status.startswith("2")}
     assert {"401", "429", "503"} <= refused
-    if "{namespace}" in path:
+    if signed:
+        assert "x-ordinaut-right" not in operation
+        assert not {"403", "404"} & refused
+    elif "{namespace}" in path:
         assert operation["x-ordinaut-right"] in {str(right) for right in ROLES[Role.ADMIN]}
         assert {"403", "422"} <= refused
-    if "{name}" in path or "{run_id}" in path:
+    if ("{name}" in path and not signed) or "{run_id}" in path:
         assert "404" in refused
     if "requestBody" in operation:
         assert {"400", "413", "415"} <= refused
@@ -103,12 +107,12 @@ def test_every_operation_names_its_right_and_its_refusals(path: str, method: str
 
 @pytest.mark.parametrize("name", [name for name, one in OPERATIONS.items() if "requestBody" in one])
 def test_examples_of_requests_are_what_the_schema_and_the_models_take(name: str) -> None:
-    (content,) = OPERATIONS[name]["requestBody"]["content"].values()
-    if "example" not in content:
-        assert not OPERATIONS[name]["requestBody"]["required"]
-        return
-    schema = {**content["schema"], "components": DOCUMENT["components"]}
-    jsonschema.validate(content["example"], schema, cls=Draft202012Validator)
+    for content in OPERATIONS[name]["requestBody"]["content"].values():
+        if "example" not in content:
+            assert not OPERATIONS[name]["requestBody"]["required"]
+            return
+        schema = {**content["schema"], "components": DOCUMENT["components"]}
+        jsonschema.validate(content["example"], schema, cls=Draft202012Validator)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,7 @@ def test_examples_of_requests_are_what_the_schema_and_the_models_take(name: str)
         ("Task", examples.TASK_MANIFEST, examples.TASK_PATCH),
         ("Pipeline", examples.PIPELINE_MANIFEST, examples.PIPELINE_PATCH),
         ("Tool", examples.TOOL_MANIFEST, examples.TOOL_PATCH),
+        ("Hook", examples.HOOK_MANIFEST, examples.HOOK_PATCH),
     ],
 )
 def test_examples_of_manifests_are_accepted(kind: Any, manifest: dict[str, Any], patch: dict[str, Any]) -> None:
@@ -135,6 +140,8 @@ ANSWERS: list[tuple[dict[str, Any], type[BaseModel]]] = [
     (examples.TASK, shapes.Task),
     (examples.PIPELINE, shapes.Pipeline),
     (examples.TOOL, shapes.Tool),
+    (examples.HOOK, shapes.Hook),
+    (examples.DELIVERY_ACCEPTED, shapes.DeliveryAccepted),
     (examples.RUN, shapes.Run),
     (examples.RETRY, shapes.Run),
     (examples.LISTED_RUN, shapes.Run),

@@ -77,6 +77,9 @@ def test_people_get_a_drawing_of_it() -> None:
             manifest("digest", {"cron": "30 8,17 * * *"}),
             manifest("asleep", {"cron": "@daily"}, suspend=True),
             manifest("by-hand"),
+            manifest(
+                "on-mail", triggers=[{"topic": "mail.*"}, {"topic": "mail.*", "if": "data"}, {"topic": "run.failed"}]
+            ),
             manifest("quarterly", {"cron": "0 9 1 1,4,7,10 *"}),
         ]
     )
@@ -100,6 +103,7 @@ def test_people_get_a_drawing_of_it() -> None:
         "TASK        NOTE",
         "asleep      spec.suspend is true",
         "by-hand     it has no schedules: it runs when somebody asks for it",
+        "on-mail     it has no schedules: it runs on events (mail.*, run.failed), and when somebody asks for it",
         "quarterly   its next time is 2027-01-01T09:00:00Z",
     ]
     assert "\x1b" not in result.stdout

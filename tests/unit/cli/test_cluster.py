@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -228,15 +228,15 @@ async def test_requests_go_through_the_port_that_kubectl_has_opened(
 ) -> None:
     calls = fake(FORWARDS)
     monkeypatch.setenv("PORT", "17")
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
-        return httpx.Response(200)
+        return httpx2.Response(200)
 
     forward = Forward(Address("ordinaut", "ordinaut-api"), Access("east"))
-    transport = ForwardedTransport(forward, httpx.MockTransport(answer))
-    async with httpx.AsyncClient(base_url="http://ordinaut-api.ordinaut", transport=transport) as client:
+    transport = ForwardedTransport(forward, httpx2.MockTransport(answer))
+    async with httpx2.AsyncClient(base_url="http://ordinaut-api.ordinaut", transport=transport) as client:
         await client.get("/v1/whoami")
         await client.get("/v1/whoami")
     assert [(str(one.url), one.headers["host"]) for one in seen] == [
@@ -251,14 +251,14 @@ async def test_no_token_goes_to_a_port_that_kubectl_has_left(fake: Fake, monkeyp
     fake('echo "Forwarding from 127.0.0.1:$PORT -> 8080"; echo "lost connection to pod" >&2')
     seen: list[int | None] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         seen.append(request.url.port)
-        return httpx.Response(200)
+        return httpx2.Response(200)
 
     monkeypatch.setenv("PORT", "17")
     forward = Forward(Address("ordinaut", "ordinaut-api"), Access())
-    transport = ForwardedTransport(forward, httpx.MockTransport(answer))
-    async with httpx.AsyncClient(base_url="http://ordinaut-api.ordinaut", transport=transport) as client:
+    transport = ForwardedTransport(forward, httpx2.MockTransport(answer))
+    async with httpx2.AsyncClient(base_url="http://ordinaut-api.ordinaut", transport=transport) as client:
         await client.get("/")
         _gone(forward)
         fake(FORWARDS)

@@ -72,7 +72,7 @@ def facts(**changes: Any) -> Facts:
         "leases": [lease()],
         "jobs": [],
         "scaledobjects": [],
-        "customresourcedefinitions": definitions("tasks", "pipelines", "tools"),
+        "customresourcedefinitions": definitions("tasks", "pipelines", "tools", "hooks"),
         **changes.pop("others", {}),
     }
     given: dict[str, Any] = {
@@ -189,7 +189,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         " → kubectl -n ordinaut logs operator-0 --tail=20",
     ),
     "no definition": (
-        {"others": {"customresourcedefinitions": definitions("tasks", "tools")}},
+        {"others": {"customresourcedefinitions": definitions("tasks", "tools", "hooks")}},
         "CustomResourceDefinitions are missing or not served: pipelines → kubectl get crd pipelines.ordinaut.io",
     ),
     "late": (
@@ -218,8 +218,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         f"partitions of the history are there for 1 days only → {OPERATORS_LOGS} --tail=50",
     ),
     "old events": (
-        measured("ordinaut_outbox_lag_seconds 900.0\n"),
+        measured('ordinaut_event_backlog_seconds{reader="stream"} 900.0\n'),
         f"events are late: the oldest has waited 15m → {OPERATORS_LOGS} --tail=50",
+    ),
+    "late triggers": (
+        measured('ordinaut_event_backlog_seconds{reader="triggers"} 90.0\n'),
+        f"events trigger tasks late: the oldest has waited 1m30s → {OPERATORS_LOGS} --tail=50",
     ),
     "old schema": (
         measured("ordinaut_schema_expected_version 4.0\n"),
@@ -410,6 +414,7 @@ def test_a_quantile_is_the_bound_of_its_bucket() -> None:
         ("OrdinautSchedulerLate", measures.OVERDUE),
         ("OrdinautQueueStuck", measures.OLD_WORK),
         ("OrdinautOutboxLag", measures.OLD_EVENTS),
+        ("OrdinautTriggersLate", measures.OLD_TRIGGERS),
         ("OrdinautPartitionMissing", measures.DAYS_AHEAD),
     ],
 )

@@ -114,6 +114,16 @@ def test_a_list_that_ends_says_so() -> None:
     assert preview("--cron", "@daily", "-c", "3").stderr == ""
 
 
+def test_a_task_with_triggers_only_says_what_it_waits_for() -> None:
+    spec = {"pipelineRef": {"name": "triage"}, "triggers": [{"topic": "mail.received"}]}
+    document = {"apiVersion": "ordinaut.io/v1alpha1", "kind": "Task", "metadata": {"name": "triage"}, "spec": spec}
+    result = preview("-f", "-", given=yaml.safe_dump(document))
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "triage will not fire: it has no schedules: it runs on events (mail.received), and when somebody asks for it\n"
+    )
+
+
 def test_the_table_shows_the_wall_clock_and_what_became_of_it() -> None:
     berlin = ["--tz", "Europe/Berlin", "-c", "3"]
     assert rows("--cron", "30 2 * * *", *berlin, "--after", "2027-03-27T00:00:00Z") == [

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -90,10 +90,10 @@ def test_too_many_words_are_wrong() -> None:
 def test_programs_get_what_the_api_says_and_nothing_else(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
     newer = {**PAUSED, "ofANewerApi": {"kept": True}}
 
-    class Transport(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    class Transport(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             assert request.url.path == "/v1/namespaces/default/tasks/briefing/why"
-            return httpx.Response(200, json=newer)
+            return httpx2.Response(200, json=newer)
 
     monkeypatch.setattr(asking, "_way_to", lambda target, **_: (target, "http://127.0.0.1:1", Transport()))
     result = CliRunner().invoke(app, ["why", "briefing", "-o", output])

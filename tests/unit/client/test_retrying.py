@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-import httpx
+import httpx2
 import pytest
 
 from ordinaut.client import (
@@ -31,25 +31,25 @@ MANIFEST = {"apiVersion": "ordinaut.io/v1alpha1", "kind": "Task", "metadata": {"
 ANSWER = {"metadata": {"name": "hello"}}
 NOW = Retries(first=0.0)
 
-Step = httpx.Response | type[httpx.TransportError]
+Step = httpx2.Response | type[httpx2.TransportError]
 
 
-def problem(status: int, slug: str, **headers: str) -> httpx.Response:
+def problem(status: int, slug: str, **headers: str) -> httpx2.Response:
     body = {"type": f"urn:ordinaut:problem:{slug}", "status": status, "detail": f"it is {slug}"}
-    return httpx.Response(status, json=body, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    return httpx2.Response(status, json=body, headers={name.replace("_", "-"): text for name, text in headers.items()})
 
 
-class Played(httpx.AsyncBaseTransport):
+class Played(httpx2.AsyncBaseTransport):
     """Answers requests one after the other, and remembers them."""
 
     def __init__(self, *steps: Step) -> None:
         self._steps = list(steps)
-        self.requests: list[httpx.Request] = []
+        self.requests: list[httpx2.Request] = []
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
         step = self._steps.pop(0)
-        if isinstance(step, httpx.Response):
+        if isinstance(step, httpx2.Response):
             return step
         raise step("played")
 
@@ -62,7 +62,7 @@ def client(transport: Played, *, retries: Retries = NOW, token: str | None = Non
     return Client("http://ordinaut.test", transport=transport, retries=retries, token=token, read=as_sent)
 
 
-OK = httpx.Response(200, json=ANSWER)
+OK = httpx2.Response(200, json=ANSWER)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_the_next_try_comes_later_each_time_never_before_it_was_asked_for(
     assert found == (None if expected is None else pytest.approx(expected))
 
 
-@pytest.mark.parametrize("first", [httpx.ConnectError, httpx.ReadError, httpx.ReadTimeout, 502, 503, 504, 429])
-async def test_reading_is_tried_again(first: int | type[httpx.TransportError]) -> None:
-    step = httpx.Response(first, headers={"Retry-After": "0"}) if isinstance(first, int) else first
+@pytest.mark.parametrize("first", [httpx2.ConnectError, httpx2.ReadError, httpx2.ReadTimeout, 502, 503, 504, 429])
+async def test_reading_is_tried_again(first: int | type[httpx2.TransportError]) -> None:
+    step = httpx2.Response(first, headers={"Retry-After": "0"}) if isinstance(first, int) else first
     transport = Played(step, OK)
     async with client(transport) as ordinaut:
         assert await ordinaut.tasks.get("hello") == ANSWER
@@ -97,7 +97,7 @@ async def test_reading_is_tried_again(first: int | type[httpx.TransportError]) -
 
 
 async def test_a_post_is_sent_again_with_the_same_key_and_every_post_has_another() -> None:
-    transport = Played(httpx.ReadError, problem(503, "unavailable"), OK, OK)
+    transport = Played(httpx2.ReadError, problem(503, "unavailable"), OK, OK)
     async with client(transport) as ordinaut:
         await ordinaut.tasks.run("hello")
         await ordinaut.tasks.run("hello")
@@ -119,7 +119,7 @@ async def test_every_post_has_a_key() -> None:
         lambda one: one.runs.retry("r"),
         lambda one: one.events.publish_many([{"type": "a.b"}]),
     ]
-    transport = Played(*(httpx.Response(200, json={"ids": ["1"]}) for _ in calls))
+    transport = Played(*(httpx2.Response(200, json={"ids": ["1"]}) for _ in calls))
     async with client(transport) as ordinaut:
         for call in calls:
             await call(ordinaut)  # type: ignore[misc]
@@ -127,7 +127,7 @@ async def test_every_post_has_a_key() -> None:
 
 
 async def test_what_may_have_been_done_under_a_condition_is_not_done_again() -> None:
-    transport = Played(httpx.ReadError)
+    transport = Played(httpx2.ReadError)
     async with client(transport) as ordinaut:
         with pytest.raises(Unreachable, match=r"cannot reach the API at http://ordinaut.test"):
             await ordinaut.tasks.put(MANIFEST, if_match='"u.1"')
@@ -135,7 +135,7 @@ async def test_what_may_have_been_done_under_a_condition_is_not_done_again() -> 
 
 
 async def test_what_surely_was_not_done_is_done_again_also_under_a_condition() -> None:
-    transport = Played(httpx.ConnectError, problem(429, "rate-limited", Retry_After="0"), OK)
+    transport = Played(httpx2.ConnectError, problem(429, "rate-limited", Retry_After="0"), OK)
     async with client(transport) as ordinaut:
         await ordinaut.tasks.put(MANIFEST, if_match='"u.1"')
     assert transport.left == 0
@@ -150,7 +150,7 @@ async def test_an_object_is_its_own_condition() -> None:
 
 
 async def test_a_delete_whose_answer_was_lost_has_succeeded_when_nothing_is_left() -> None:
-    transport = Played(httpx.ReadError, problem(404, "not-found"), problem(404, "not-found"))
+    transport = Played(httpx2.ReadError, problem(404, "not-found"), problem(404, "not-found"))
     async with client(transport) as ordinaut:
         await ordinaut.tasks.delete("hello")
         with pytest.raises(NotFound):
@@ -158,7 +158,7 @@ async def test_a_delete_whose_answer_was_lost_has_succeeded_when_nothing_is_left
 
 
 async def test_it_gives_up_in_the_end_with_the_last_error() -> None:
-    transport = Played(*[httpx.ConnectError] * 3)
+    transport = Played(*[httpx2.ConnectError] * 3)
     async with client(transport, retries=Retries(limit=2, first=0.0)) as ordinaut:
         with pytest.raises(Unreachable):
             await ordinaut.tasks.get("hello")
@@ -205,13 +205,13 @@ async def test_each_kind_of_problem_is_an_error_of_its_own(status: int, slug: st
 @pytest.mark.parametrize(
     "answer",
     [
-        httpx.Response(200, text="<html>"),
-        httpx.Response(200, json=[]),
-        httpx.Response(404, text="<html>"),
-        httpx.Response(302, headers={"Location": "https://elsewhere.test"}),
+        httpx2.Response(200, text="<html>"),
+        httpx2.Response(200, json=[]),
+        httpx2.Response(404, text="<html>"),
+        httpx2.Response(302, headers={"Location": "https://elsewhere.test"}),
     ],
 )
-async def test_somebody_elses_answer_is_told_from_the_apis(answer: httpx.Response) -> None:
+async def test_somebody_elses_answer_is_told_from_the_apis(answer: httpx2.Response) -> None:
     async with client(Played(answer)) as ordinaut:
         with pytest.raises(NotTheApi):
             await ordinaut.tasks.get("hello")
@@ -246,7 +246,7 @@ async def test_a_refused_token_is_replaced_once_if_there_is_another(tokens: Iter
 
 async def test_no_error_holds_the_token() -> None:
     secret = "canary-19ab"
-    for step in (httpx.ReadError, problem(403, "forbidden"), httpx.Response(200, text="no")):
+    for step in (httpx2.ReadError, problem(403, "forbidden"), httpx2.Response(200, text="no")):
         async with client(Played(step), retries=Retries(limit=0), token=secret) as ordinaut:
             with pytest.raises(Exception) as raised:  # noqa: PT011 - whichever it is
                 await ordinaut.tasks.get("hello")

@@ -23,6 +23,14 @@ async def test_events_have_names_ids_and_data() -> None:
     ]  # without data nothing happens, and what is not ended does not count
 
 
+async def test_what_has_an_id_only_says_where_the_stream_stands() -> None:
+    stream = lines("id: 7", "", ": hello", "", "event: end", "retry: 1500", "retry: x", "data: {}", "id: 8", "", "")
+    assert [event async for event in read_events(stream)] == [
+        ServerEvent("", None, "7"),
+        ServerEvent("end", {}, "8", 1.5),
+    ]
+
+
 async def test_what_is_not_json_does_not_come_from_the_api() -> None:
     with pytest.raises(NotTheApi):
         [event async for event in read_events(lines("data: <html>", ""))]

@@ -103,7 +103,7 @@ def test_names_inside_a_projection_are_no_root_names():
     [
         ("", "empty", "name what to read"),
         ("   ", "empty", "name what to read"),
-        ("parms.city", '"parms"', "did you mean params? start with one of event, index, item"),
+        ("parms.city", '"parms"', "did you mean params? start with one of event, events, index, item"),
         ("city", '"city"', "start with one of"),
         ("params.a || default", '"default"', "single quotes"),
         ("secrets.mail.password", "secrets are not supported yet", "tool"),
@@ -145,7 +145,7 @@ def test_the_allowed_roots_are_the_callers_choice():
 
 
 def test_the_default_roots_are_those_of_a_pipeline():
-    assert sorted(ROOTS) == ["event", "index", "item", "now", "params", "run", "steps", "task"]
+    assert sorted(ROOTS) == ["event", "events", "index", "item", "now", "params", "run", "steps", "task"]
 
 
 @pytest.mark.parametrize(

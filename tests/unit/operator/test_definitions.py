@@ -162,7 +162,7 @@ async def test_definitions_that_are_gone_are_told_and_what_was_read_was_whole(
 
     assert await known.whole()
     assert readiness.reasons[NEED] == (
-        "the API server has no pipelines, tasks, tools of ordinaut.io/v1alpha1; apply the files in crds/"
+        "the API server has no hooks, pipelines, tasks, tools of ordinaut.io/v1alpha1; apply the files in crds/"
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from ordinaut.resources.status import PipelineStatus, TaskStatus, ToolStatus
+from ordinaut.resources.status import HookStatus, PipelineStatus, TaskStatus, ToolStatus
 from ordinaut.states import Origin
 from ordinaut.store import status as rows
 from ordinaut.store.declared import Key, Owner
@@ -112,6 +112,40 @@ def test_phase_and_scheduled_say_what_a_task_waits_for(
     assert (status["phase"], conditions(status)["Scheduled"]) == (phase, scheduled)
 
 
+LISTENER: dict[str, Any] = {"triggers": [{"topic": "mail.*"}, {"topic": "run.failed"}, {"topic": "mail.*", "if": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "phase", "triggered"),
+    [
+        ({}, "Listening", ("True", "Listening")),
+        ({"next_fire_at": NOW}, "Scheduled", ("True", "Listening")),
+        ({"snoozed_until": NOW + timedelta(hours=1), "snoozed_by": "ada"}, "Snoozed", ("True", "Snoozed")),
+        ({"paused_at": NOW, "paused_by": "ada"}, "Paused", ("False", "Paused")),
+        ({"spec": {**LISTENER, "suspend": True}}, "Suspended", ("False", "Suspended")),
+        ({"looped_at": NOW}, "Listening", ("False", "HopLimit")),
+    ],
+)
+def test_a_task_with_triggers_says_whether_events_make_it_run(
+    change: dict[str, Any], phase: str, triggered: tuple[str, str]
+) -> None:
+    quiet = replace(TASK, spec=LISTENER, next_fire_at=None)
+    status = desired.task_status(replace(quiet, **change), observed=UNSEEN)
+    assert (status["phase"], conditions(status)["Triggered"]) == (phase, triggered)
+
+
+def test_triggers_that_can_not_be_used_are_not_read() -> None:
+    broken = replace(TASK, spec={"triggers": "none"}, invalid="…", ready=False, reason="InvalidSpec")
+    assert "Triggered" not in conditions(desired.task_status(broken, observed=UNSEEN))
+    assert "Triggered" not in conditions(desired.task_status(TASK, observed=UNSEEN))
+
+
+def test_topics_are_named_once_each() -> None:
+    status = desired.task_status(replace(TASK, spec=LISTENER, next_fire_at=None), observed=UNSEEN)
+    (message,) = [one["message"] for one in status["conditions"] if one["type"] == "Triggered"]
+    assert message == "events make it run: mail.*, run.failed"
+
+
 def test_the_last_run_is_told_with_its_times_and_why_it_failed() -> None:
     failed = replace(
         TASK,
@@ -199,9 +233,15 @@ def test_pipelines_and_tools_say_whether_they_can_be_used() -> None:
     bad = desired.tool_status(replace(tool, invalid="spec.http.url: …"), observed=UNSEEN, now=NOW)
     assert conditions(bad) == {"Ready": ("False", "InvalidSpec")}
     assert bad["conditions"][0]["message"] == "spec.http.url: …"
+    hook = rows.HookStatus("default", "github", "u1", 3, invalid=None)
+    assert conditions(desired.hook_status(hook, observed=UNSEEN, now=NOW)) == {"Ready": ("True", "Resolved")}
+    bad = desired.hook_status(replace(hook, invalid="spec.topic: …"), observed=UNSEEN, now=NOW)
+    assert conditions(bad) == {"Ready": ("False", "InvalidSpec")}
 
 
-@pytest.mark.parametrize(("kind", "model"), [("Task", TaskStatus), ("Pipeline", PipelineStatus), ("Tool", ToolStatus)])
+@pytest.mark.parametrize(
+    ("kind", "model"), [("Task", TaskStatus), ("Pipeline", PipelineStatus), ("Tool", ToolStatus), ("Hook", HookStatus)]
+)
 def test_an_object_whose_name_is_taken_says_by_whom(kind: Any, model: Any) -> None:
     status = desired.taken_status(kind, Owner(Origin.API, "other"), observed=UNSEEN, now=NOW)
     assert conditions(status) == {"Ready": ("False", "NameTaken")}
@@ -240,13 +280,17 @@ class TestDifference:
         statuses = self.statuses(kind="Tool", name="weather")
         pipeline = rows.PipelineStatus("default", "unseen", "u1", 3, None, None)
         tool = rows.ToolStatus("default", "weather", "u1", 3, None)
-        (write,) = difference.of_declared([pipeline], [tool], statuses=statuses, now=NOW)
+        (write,) = difference.of_declared([pipeline], [tool], [], statuses=statuses, now=NOW)
         assert write.key == Key("Tool", "default", "weather")
+        hook = rows.HookStatus("default", "github", "u1", 3, None)
+        hooked = self.statuses(kind="Hook", name="github")
+        (write,) = difference.of_declared([], [], [hook, replace(hook, uid="u2")], statuses=hooked, now=NOW)
+        assert write.key == Key("Hook", "default", "github")
         taken = self.statuses()
         taken.written(
             [Key("Task", "default", "briefing")], {Key("Task", "default", "briefing"): Owner(Origin.API, "x")}
         )
-        (write,) = difference.of_declared([], [], statuses=taken, now=NOW)
+        (write,) = difference.of_declared([], [], [], statuses=taken, now=NOW)
         assert conditions(dict(write.status)) == {"Ready": ("False", "NameTaken")}
 
 

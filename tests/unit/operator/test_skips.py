@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from ordinaut.states import WHY_SKIPPED, SkipReason
+from ordinaut.states import WHY_EVENT_SKIPPED, WHY_SKIPPED, EventSkipReason, SkipReason
 from ordinaut_operator.skips import series
 from ordinaut_operator.skips.event import change_of, event_of, message_of, name_of
 from ordinaut_operator.skips.series import Bucket, Notice, Skipped, Untold
@@ -250,6 +250,31 @@ def test_the_message_names_times_reason_and_where_to_look() -> None:
 def test_every_reason_is_said_in_words(reason: SkipReason) -> None:
     message = message_of(replace(NOTICE, reason=reason.value))
     assert message.startswith(f"Skipped 2026-11-23T12:00:00Z: {WHY_SKIPPED[reason]}. ")
+
+
+@pytest.mark.parametrize("reason", EventSkipReason)
+def test_skipped_events_are_told_by_their_own_words(reason: EventSkipReason) -> None:
+    one = replace(NOTICE, reason=reason.value, of_events=True)
+    assert message_of(one) == (
+        f"Skipped an event of 2026-11-23T12:00:00Z: {WHY_EVENT_SKIPPED[reason]}."
+        " `ordinaut why briefing` says more, `ordinaut fires briefing --events` lists them"
+    )
+    many = replace(one, count=3, last=NOON + SECOND)
+    assert message_of(many).startswith("Skipped 3 events from 2026-11-23T12:00:00Z to 2026-11-23T12:00:01Z: ")
+
+
+def test_events_and_times_that_are_skipped_for_one_reason_are_told_apart() -> None:
+    untold = knowing(7)
+    untold.hear(skipped(count=2), now=0)
+    untold.hear(replace(skipped(count=5), of_events=True), now=0)
+
+    notices = [untold.next(now=1), untold.next(now=1)]
+
+    assert [(one.count, one.of_events) for one in notices if one] == [(2, False), (5, True)]
+    assert len({name_of(one) for one in notices if one}) == 2
+    assert notices[1] is not None
+    untold.again(notices[1], now=1, after=9)
+    assert untold.pause(now=1) == pytest.approx(9)
 
 
 def test_names_of_events_are_names() -> None:

@@ -45,6 +45,17 @@ def tool(**http: Any) -> dict[str, Any]:
     }
 
 
+def hook(topic: str = "github.>", *, style: str = "GitHub", **key: str) -> dict[str, Any]:
+    """A Hook with one key."""
+    signature = {"style": style, "secretRefs": [{"name": "github-webhook", "key": "secret", **key}]}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Hook",
+        "metadata": {"name": "github"},
+        "spec": {"topic": topic, "signature": signature},
+    }
+
+
 def parsed_task(document: dict[str, Any]) -> Task:
     """The document as a Task."""
     resource = parse(document)

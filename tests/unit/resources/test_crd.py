@@ -106,7 +106,7 @@ def test_every_unsupported_field_carries_its_refusal() -> None:
         if any(rule["message"].startswith("not supported yet; ") for rule in node.get(VALIDATIONS, []))
     }
     assert marked == refused
-    assert {"triggers", "forEach", "approval", "auth", "mcp"} <= refused
+    assert {"waitFor", "forEach", "approval", "auth", "mcp"} <= refused
 
 
 def test_a_marker_is_all_it_takes() -> None:
@@ -132,6 +132,7 @@ def test_only_suspend_has_a_default_that_the_server_stores() -> None:
         ("Task", "otask", ["Schedule", "Timezone", "Suspend", "Next", "Last", "Phase", "Age"]),
         ("Pipeline", "opipe", ["Ready", "Age"]),
         ("Tool", "otool", ["URL", "Ready", "Age"]),
+        ("Hook", "ohook", ["Topic", "Style", "Ready", "Age"]),
     ],
 )
 def test_what_kubectl_shows(kind: str, short: str, columns: list[str]) -> None:

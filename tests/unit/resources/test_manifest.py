@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 
 from ordinaut.errors import Mistake
-from ordinaut.resources.manifest import Pipeline, Task, Tool, is_ordinaut, parse
-from tests.unit.resources.documents import mistake, mistakes, parsed_task, pipeline, schedule, step, task, tool
+from ordinaut.resources.manifest import Hook, Pipeline, Task, Tool, is_ordinaut, parse
+from tests.unit.resources.documents import hook, mistake, mistakes, parsed_task, pipeline, schedule, step, task, tool
 
 
 def test_each_kind_becomes_its_model() -> None:
-    kinds = [type(parse(document)) for document in (task(), pipeline(step()), tool())]
-    assert kinds == [Task, Pipeline, Tool]
+    kinds = [type(parse(document)) for document in (task(), pipeline(step()), tool(), hook())]
+    assert kinds == [Task, Pipeline, Tool, Hook]
 
 
 def test_what_the_api_server_sends_is_read() -> None:
@@ -55,12 +55,12 @@ def test_a_caller_who_is_not_kubernetes_cannot_set_the_status() -> None:
         (
             {"apiVersion": "ordinaut.io/v1alpha1", "kind": "Taks"},
             'kind: Invalid value: "Taks": no matches for kind "Taks" in version "ordinaut.io/v1alpha1"; '
-            "write ordinaut.io/v1alpha1 and one of Task, Pipeline, Tool",
+            "write ordinaut.io/v1alpha1 and one of Task, Pipeline, Tool, Hook",
         ),
         (
             {"apiVersion": "ordinaut.io/v2", "kind": "Task"},
             'apiVersion: Invalid value: "ordinaut.io/v2": no matches for kind "Task" in version "ordinaut.io/v2"; '
-            "write ordinaut.io/v1alpha1 and one of Task, Pipeline, Tool",
+            "write ordinaut.io/v1alpha1 and one of Task, Pipeline, Tool, Hook",
         ),
     ],
 )

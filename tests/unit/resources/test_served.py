@@ -72,7 +72,7 @@ def test_kinds_that_are_not_published_are_not_found() -> None:
     document = openapi()
     del document["components"]["schemas"]["io.ordinaut.v1alpha1.Tool"]
 
-    assert set(served.published(document)) == {"Task", "Pipeline"}
+    assert set(served.published(document)) == {"Task", "Pipeline", "Hook"}
     assert served.published({}) == {}
 
 

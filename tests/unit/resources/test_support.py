@@ -14,8 +14,6 @@ def _waiting(**wait: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("document", "field"),
     [
-        (task(triggers=[{"topic": "mail.received"}]), "spec.triggers"),
-        (task(triggers=[]), "spec.triggers"),
         (pipeline(step(forEach="${params.all}")), "spec.steps[0].forEach"),
         (pipeline(step(maxParallel=3)), "spec.steps[0].maxParallel"),
         (_waiting(approval={"message": "Send it?"}), "spec.steps[0].approval"),

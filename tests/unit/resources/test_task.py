@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from ordinaut.resources.task import CatchUp, Schedule, TaskSpec
+from ordinaut.resources.task import MAX_TRIGGERS, CatchUp, Schedule, TaskSpec
 from tests.unit.resources.documents import mistake, mistakes, parsed_task, schedule, task
 
 _STEPS = {"steps": [{"id": "log", "uses": "std.log"}]}
@@ -15,6 +15,10 @@ def test_a_task_with_every_supported_field_is_read() -> None:
             {"rrule": "FREQ=WEEKLY;BYDAY=MO", "dtstart": "2026-01-05T08:00:00", "exdates": ["2026-01-12T08:00:00"]},
             {"interval": "5m", "start": "2026-01-01T00:00:00Z"},
             {"at": "2028-02-29T00:00:00+02:00"},
+        ],
+        "triggers": [
+            {"topic": "mail.*", "if": "data.urgent", "params": {"from": "${event.data.from}"}, "debounce": "30s"},
+            {"topic": "run.>", "batch": {"maxSize": 1000, "timeout": "1h"}},
         ],
         "pipelineRef": {"name": "briefing"},
         "params": {"city": "Chisinau", "nested": [{"a": None}]},
@@ -172,3 +176,51 @@ def test_a_task_has_exactly_one_pipeline(fields: dict[str, Any], found: str) -> 
 def test_columns_show_the_schedules_in_a_few_words(fields: list[dict[str, str]], summary: str, zones: str) -> None:
     spec = parsed_task(task(schedules=fields)).spec
     assert (spec.summary, spec.zone_summary) == (summary, zones)
+
+
+@pytest.mark.parametrize(
+    ("topics", "schedules", "summary"),
+    [
+        (["mail.received"], [], "on mail.received"),
+        (["mail.received", "mail.received", "run.>"], [], "on mail.received +1"),
+        (["mail.received"], [{"cron": "@daily"}], "@daily +1"),
+    ],
+)
+def test_columns_show_triggers_behind_the_schedules(
+    topics: list[str], schedules: list[dict[str, str]], summary: str
+) -> None:
+    spec = parsed_task(task(schedules=schedules, triggers=[{"topic": topic} for topic in topics])).spec
+    assert spec.summary == summary
+
+
+@pytest.mark.parametrize(
+    ("trigger", "field", "said"),
+    [
+        ({"topic": ">.x"}, "topic", "not a topic"),
+        ({"topic": "io.ordinaut.run.failed"}, "topic", "without io.ordinaut."),
+        ({"topic": "mail", "if": "${event.x}"}, "if", "bare JMESPath"),
+        ({"topic": "mail", "params": {"a": {"b": "${"}}}, "params.a.b", "should match"),
+        ({"topic": "mail", "params": {"a": "${secrets.a.b}"}}, "params.a", "secrets are not supported yet"),
+        ({"topic": "mail", "debounce": "1h1s"}, "debounce", "at most an hour"),
+        ({"topic": "mail", "debounce": "500ms"}, "debounce", "whole seconds"),
+        ({"topic": "mail", "batch": {"maxSize": 0, "timeout": "1s"}}, "batch.maxSize", "greater than or equal to 1"),
+        ({"topic": "mail", "batch": {"maxSize": 1, "timeout": "2h"}}, "batch.timeout", "at most an hour"),
+        ({"topic": "mail", "waitFor": "x"}, "waitFor", ""),
+        ({"if": "data"}, "topic", ""),
+    ],
+)
+def test_what_is_wrong_with_a_trigger_is_named(trigger: dict[str, Any], field: str, said: str) -> None:
+    refused = mistake(task(triggers=[{"topic": "fine"}, trigger]))
+    assert refused.field == f"spec.triggers[1].{field}"
+    assert said in refused.message
+
+
+def test_debounce_and_batch_exclude_each_other() -> None:
+    both = {"topic": "mail", "debounce": "1s", "batch": {"maxSize": 2, "timeout": "1s"}}
+    refused = mistake(task(triggers=[both]))
+    assert (refused.field, refused.message) == ("spec.triggers[0]", "debounce and batch exclude each other")
+
+
+def test_a_task_may_have_so_many_triggers() -> None:
+    assert len(parsed_task(task(triggers=[{"topic": "a"}] * MAX_TRIGGERS)).spec.triggers) == MAX_TRIGGERS
+    assert mistake(task(triggers=[{"topic": "a"}] * (MAX_TRIGGERS + 1))).field == "spec.triggers"

@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from ordinaut.schedule import jitter
+from ordinaut.schedule import jitter, jitter_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -32,3 +32,10 @@ def test_the_offset_of_a_time_does_not_count() -> None:
     there = NOON.astimezone(tz=None)
 
     assert jitter("team/t", there, within=timedelta(hours=1)) == jitter("team/t", NOON, within=timedelta(hours=1))
+
+
+def test_what_has_no_nominal_time_is_delayed_by_its_own_name() -> None:
+    within = timedelta(seconds=30)
+
+    assert jitter_of(f"team/t@{int(NOON.timestamp())}", within=within) == jitter("team/t", NOON, within=within)
+    assert len({jitter_of(f"team/t@{event}", within=timedelta(hours=1)) for event in range(50)}) > 40

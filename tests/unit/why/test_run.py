@@ -143,6 +143,13 @@ def test_a_run_that_starts_later_by_jitter_says_when() -> None:
     assert "2026-11-23T09:05:00Z" in cause.message
 
 
+def test_a_run_of_an_event_that_waits_for_the_end_of_a_snooze_says_when_that_is() -> None:
+    cause = first(waiting("Time", reason="Snooze"))
+    assert (cause.reason, cause.level, cause.until) == (Cause.SNOOZED, Level.BLOCKING, LATER)
+    assert cause.action is not None
+    assert cause.action.command == "resume briefing -n default"
+
+
 def test_a_run_that_is_tried_again_says_when_and_which_try() -> None:
     failed = step("call", "Waiting", attempt=2, error="timed\nout", retry=RETRIED)
     cause = first(waiting("Time", reason="Retry", steps=[step("a", "Succeeded"), failed]))

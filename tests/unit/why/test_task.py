@@ -1,5 +1,6 @@
 """Why a task runs or does not: each cause from its facts, in the order in which they count."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -9,8 +10,9 @@ import pytest
 from ordinaut.causes import Cause, Level
 from ordinaut.shapes import Because
 from ordinaut.states import SkipReason
+from ordinaut.store.event_fires import EventFire, Gathering
 from ordinaut.store.status import Fire
-from ordinaut.store.why import TaskFacts
+from ordinaut.store.why import EventFacts, TaskFacts
 from ordinaut.why import of_task
 from tests.unit.why.facts import ALONE, NOW, OTHER, RUN, ago, lines, step, task, unfinished
 
@@ -214,3 +216,82 @@ def test_a_last_run_that_failed_comes_before_the_next_time_and_names_its_step() 
     assert found.because[0].detail == "Failed"
     assert found.because[0].action is not None
     assert found.because[0].action.description == "see why it ended so, and what to do"
+
+
+# -- triggers ----------------------------------------------------------------------------------------------------------
+
+LISTENER: dict[str, Any] = {"triggers": [{"topic": "mail.received"}, {"topic": "run.failed"}]}
+
+
+def listener(*fires: EventFire, behind: float = 0, gatherings: Sequence[Gathering] = (), **row: Any) -> TaskFacts:
+    facts = task(**{"spec": LISTENER, **row})
+    return replace(facts, events=EventFacts(fires, gatherings, behind))
+
+
+def event(place: int, outcome: str, reason: str | None = None, message: str | None = None) -> EventFire:
+    run = RUN if outcome == "Fired" else None
+    return EventFire(7, place, f"9-{place}", "mail.received", 0, outcome, reason, message, run, NOW)
+
+
+def test_a_task_with_triggers_says_which_events_it_waits_for() -> None:
+    found = of_task(listener())
+    assert found.phase == "Listening"
+    assert lines(found) == [
+        "Good Listening: it runs on events: mail.received, run.failed; none has matched yet",
+        "Note NeverRan: it has never run",
+    ]
+
+
+def test_a_task_with_triggers_tells_what_became_of_the_last_event() -> None:
+    found = of_task(listener(event(1, "Fired"), event(0, "Skipped", "StillRunning")))
+    assert lines(found) == [
+        f"Good Listening: it runs on events: mail.received, run.failed; the last that matched, 9-1 (mail.received), was"
+        f" Fired with run {RUN} → fires briefing --events -n default",
+    ]
+
+
+def test_events_that_were_skipped_are_told_by_reason_until_one_that_was_not() -> None:
+    fires = [
+        event(3, "Skipped", "InvalidParams", "params.city: null\nin a text"),
+        event(2, "Skipped", "Debounced"),
+        event(1, "Skipped", "Debounced"),
+        event(0, "Fired"),
+    ]
+    found = of_task(listener(*fires))
+    assert lines(found)[:2] == [
+        "Blocking EventsSkipped: its latest event, 9-3 (mail.received), was skipped (InvalidParams): params.city: null"
+        " in a text → fires briefing --events -n default",
+        "Note EventsSkipped: 2 of its latest events were skipped (Debounced): another one took its place (debounce)"
+        " → fires briefing --events -n default",
+    ]
+
+
+def test_events_that_nobody_looks_at_are_told_with_who_should_have() -> None:
+    facts = listener(behind=75.3)
+    assert first(facts).message == (
+        "events have waited for 75 s to be looked at: an operator is connected to the database, and does not get to"
+        " them"
+    )
+    alone = first(replace(facts, around=replace(ALONE, operated=False)))
+    assert (alone.reason, alone.level) == (Cause.EVENTS_BEHIND, Level.BLOCKING)
+    assert alone.message.endswith("no operator is connected to the database")
+
+
+def test_a_trigger_that_gathers_says_how_many_and_until_when() -> None:
+    found = of_task(listener(event(0, "Gathered"), gatherings=[Gathering(1, 3, NEXT)]))
+    assert lines(found)[0] == (
+        "Good Gathering: 3 events have come for its trigger 1, which gathers them until 2026-11-23T09:30:00Z"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        (LISTENER, "events are skipped"),
+        ({**LISTENER, **WEEKLY}, "its schedules do not fire, and events are skipped"),
+    ],
+)
+def test_a_task_that_rests_skips_events_and_does_not_say_that_it_listens(spec: dict[str, Any], text: str) -> None:
+    found = of_task(listener(spec={**spec, "suspend": True}))
+    assert found.because[0].message.endswith(text)
+    assert Cause.LISTENING not in {one.reason for one in found.because}

@@ -33,8 +33,26 @@ def test_expressions_see_the_run_its_task_and_its_params() -> None:
             "attempt": 3,
         },
         "task": {"name": "briefing", "namespace": "default"},
+        "event": None,
+        "events": None,
         "steps": {},
     }
+
+
+def test_expressions_of_a_run_that_an_event_made_see_the_event() -> None:
+    progress = Progress(leased(trigger="event", event_json='{"id": "1-0", "data": {"n": 1}}'), plan(), committed={})
+
+    scope = progress.scope()
+    assert scope["event"] == {"id": "1-0", "data": {"n": 1}}
+    assert scope["events"] == [scope["event"]]
+
+
+def test_expressions_of_a_run_of_a_batch_see_all_events_and_the_last_of_them() -> None:
+    progress = Progress(leased(trigger="event", event_json='[{"id": "1-0"}, {"id": "2-0"}]'), plan(), committed={})
+
+    scope = progress.scope()
+    assert scope["events"] == [{"id": "1-0"}, {"id": "2-0"}]
+    assert scope["event"] == {"id": "2-0"}
 
 
 def test_a_run_by_hand_has_no_nominal_time() -> None:

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import orjson
 
 from ordinaut import __version__, spans
@@ -29,11 +29,11 @@ _FIRST_REDIRECT, _FIRST_CLIENT_ERROR, _FIRST_SERVER_ERROR = 300, 400, 500
 _WITH_QUERY = frozenset({"GET", "DELETE"})
 
 
-def client(*, connections: int) -> httpx.AsyncClient:
+def client(*, connections: int) -> httpx2.AsyncClient:
     """Return the client that all HTTP tools of a worker share; the step's own time limit is the only one."""
-    return httpx.AsyncClient(
+    return httpx2.AsyncClient(
         timeout=None,  # noqa: S113 - the attempt limits the whole call
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
         headers={"User-Agent": f"ordinaut/{__version__}", "Accept": "application/json"},
         follow_redirects=False,
         trust_env=False,
@@ -43,7 +43,7 @@ def client(*, connections: int) -> httpx.AsyncClient:
 class HttpTool:
     """A declared HTTP tool; ``spec`` is the ``http`` part of its Tool resource."""
 
-    def __init__(self, http: httpx.AsyncClient, spec: HttpSpec, *, max_answer_bytes: int) -> None:
+    def __init__(self, http: httpx2.AsyncClient, spec: HttpSpec, *, max_answer_bytes: int) -> None:
         self._http = http
         self._method = spec.method
         self._url = spec.url
@@ -65,21 +65,21 @@ class HttpTool:
                 answer, body = await self._exchange(headers, payload)
             else:
                 answer, body = await self._traced(headers, payload, call.traced, to=spans.receiver)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise Transient(f"{self._method} {self._url}: {error or type(error).__name__}") from None
-        except httpx.InvalidURL as error:
+        except httpx2.InvalidURL as error:
             raise Permanent(f"{self._url}: {error}") from None
         if failure := self._failure(answer, body):
             raise failure
         return _decoded(answer, body)
 
-    async def _exchange(self, headers: Mapping[str, str], payload: Mapping[str, Any]) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, headers: Mapping[str, str], payload: Mapping[str, Any]) -> tuple[httpx2.Response, bytes]:
         async with self._http.stream(self._method, self._url, headers=headers, **payload) as answer:
             return answer, await self._read(answer)
 
     async def _traced(
         self, headers: Mapping[str, str], payload: Mapping[str, Any], traced: Try, *, to: Receiver
-    ) -> tuple[httpx.Response, bytes]:
+    ) -> tuple[httpx2.Response, bytes]:
         """Exchange as a part of a trace that the tool goes on with, unless the declaration names another one."""
         if self._goes_on:
             sampled = to.is_sampled(traced.run)
@@ -114,7 +114,7 @@ class HttpTool:
             return {"params": {name: _query_value(value) for name, value in arguments.items()}} if arguments else {}
         return {"json": arguments}
 
-    async def _read(self, answer: httpx.Response) -> bytes:
+    async def _read(self, answer: httpx2.Response) -> bytes:
         body = bytearray()
         async for chunk in answer.aiter_bytes():
             body += chunk
@@ -122,7 +122,7 @@ class HttpTool:
                 raise Permanent(f"{self._url} answered with more than the {self._max_answer_bytes} bytes allowed")
         return bytes(body)
 
-    def _failure(self, answer: httpx.Response, body: bytes) -> OrdinautError | None:
+    def _failure(self, answer: httpx2.Response, body: bytes) -> OrdinautError | None:
         if answer.status_code < _FIRST_REDIRECT:
             return None
         message = f"{self._method} {self._url} answered {answer.status_code} {answer.reason_phrase}".rstrip()
@@ -147,7 +147,7 @@ def _query_value(value: Any) -> str | int | float | bool | None:
     return value if isinstance(value, str | int | float | bool | None) else orjson.dumps(value).decode()
 
 
-def _decoded(answer: httpx.Response, body: bytes) -> Any:
+def _decoded(answer: httpx2.Response, body: bytes) -> Any:
     if not body:
         return None
     if "json" in answer.headers.get("Content-Type", ""):

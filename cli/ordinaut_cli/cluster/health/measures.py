@@ -21,7 +21,10 @@ OLD_WORK: Final = 300.0
 """Seconds that a run may wait for a worker before somebody should look: the alert has the same."""
 
 OLD_EVENTS: Final = 300.0
-"""Seconds that an event may be on its way before somebody should look: the alert has the same."""
+"""Seconds that an event may be on its way to the stream before somebody should look: the alert has the same."""
+
+OLD_TRIGGERS: Final = 60.0
+"""Seconds that an event may wait to be compared with triggers before somebody should look: the alert has the same."""
 
 DAYS_AHEAD: Final = 2.0
 """Days for which partitions must be there: the alert has the same."""
@@ -93,6 +96,10 @@ _VALUES: Final = (
     ("busySlots", _counter("ordinaut_worker_slots_busy")),
     ("outbox", _gauge("ordinaut_outbox_rows")),
     ("outboxSeconds", _gauge("ordinaut_outbox_lag_seconds")),
+    ("triggersBacklog", _gauge("ordinaut_event_backlog_rows", reader="triggers")),
+    ("triggersSeconds", _gauge("ordinaut_event_backlog_seconds", reader="triggers")),
+    ("streamBacklog", _gauge("ordinaut_event_backlog_rows", reader="stream")),
+    ("streamSeconds", _gauge("ordinaut_event_backlog_seconds", reader="stream")),
     ("fired", _counter("ordinaut_fires_total", outcome="Fired")),
     ("parked", _counter("ordinaut_runs_total", phase="Parked")),
     ("tasksReady", _gauge("ordinaut_tasks", state="ready")),
@@ -128,7 +135,8 @@ def _database(samples: Samples) -> str:
 def _without_redis(why: str | None, samples: Samples) -> str:
     if why is None:
         return ""
-    return f"{why}; {samples.max('ordinaut_outbox_rows') or 0:,.0f} transactions wait in the outbox, nothing is lost"
+    waiting = samples.max("ordinaut_event_backlog_rows", reader="stream") or 0
+    return f"{why}; the events of {waiting:,.0f} transactions wait for it, nothing is lost"
 
 
 def events_are_off(facts: Facts) -> bool:
@@ -165,11 +173,14 @@ def _queue(samples: Samples) -> str:
 
 
 def _events(samples: Samples) -> str:
-    return _told(
-        samples,
-        ("in the outbox", "ordinaut_outbox_rows", _count),
-        ("oldest", "ordinaut_outbox_lag_seconds", times.measured),
-    )
+    readers = (("triggers", "compared with triggers"), ("stream", "appended to the stream"))
+    told = []
+    for reader, what in readers:
+        rows = samples.max("ordinaut_event_backlog_rows", reader=reader)
+        age = samples.max("ordinaut_event_backlog_seconds", reader=reader) or 0
+        if rows is not None:
+            told.append(f"to be {what} {_count(rows)}" + (f", oldest {times.measured(age)}" if rows else ""))
+    return "   ".join(told)
 
 
 def _told(samples: Samples, *parts: tuple[str, str, Callable[[float], str]]) -> str:
@@ -232,7 +243,10 @@ def _of_house(facts: Facts, samples: Samples) -> Iterator[Finding]:
     days = samples.max("ordinaut_partition_days_ahead")
     if days is not None and days < DAYS_AHEAD:
         yield bad(f"partitions of the history are there for {days:.0f} days only", logs)
-    lag = samples.max("ordinaut_outbox_lag_seconds") or 0
+    triggers = samples.max("ordinaut_event_backlog_seconds", reader="triggers") or 0
+    if triggers > OLD_TRIGGERS:
+        yield bad(f"events trigger tasks late: the oldest has waited {times.span(triggers)}", logs)
+    lag = samples.max("ordinaut_event_backlog_seconds", reader="stream") or 0
     if lag > OLD_EVENTS and not any(need == "redis" for _, _, need, _ in facts.reasons()):
         yield bad(f"events are late: the oldest has waited {times.span(lag)}", logs)
     failures = samples.sum("ordinaut_sync_failures_total") or 0

@@ -33,6 +33,10 @@ The one pod template of all processes and Jobs: what `defaults` says, with a com
 {{- end }}
 {{- if eq .component "operator" }}
 {{ include "ordinaut.env.redis" .root }}
+{{- if and (include "ordinaut.redis.secretName" .root) (not $values.redis.inbox) }}
+- name: ORDINAUT_INBOX
+  value: "off"
+{{- end }}
 - name: POD_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: POD_NAMESPACE
@@ -51,6 +55,8 @@ The one pod template of all processes and Jobs: what `defaults` says, with a com
   value: {{ $values.operator.eventDays | int64 | toString | quote }}
 - name: ORDINAUT_AUDIT_DAYS
   value: {{ $values.operator.auditDays | int64 | toString | quote }}
+- name: ORDINAUT_MAX_HOPS
+  value: {{ $values.operator.maxHops | int64 | toString | quote }}
 - name: ORDINAUT_MAX_DELIVERIES
   value: {{ $values.operator.maxDeliveries | int64 | toString | quote }}
 - name: ORDINAUT_RECOVERY_SECONDS
@@ -82,6 +88,8 @@ The one pod template of all processes and Jobs: what `defaults` says, with a com
   value: {{ $values.api.limits.pipelines | int64 | toString | quote }}
 - name: ORDINAUT_API_MAX_TOOLS
   value: {{ $values.api.limits.tools | int64 | toString | quote }}
+- name: ORDINAUT_API_MAX_HOOKS
+  value: {{ $values.api.limits.hooks | int64 | toString | quote }}
 - name: ORDINAUT_RATE_LIMIT
   value: {{ $values.api.rateLimit.requestsPerMinute | int64 | toString | quote }}
 - name: ORDINAUT_RATE_LIMIT_FAILURES

@@ -1,0 +1,211 @@
+"""
+The dispatcher: from the outbox to the log, and from the log to what it triggers.
+
+It is woken whenever something is published, and looks by itself several times a second. One operator at a time does it:
+it moves what waits in the outbox to the log, compares the events with the subscriptions of their namespaces, and has
+:mod:`react` write down and start what comes of each match, all in one transaction. So a crash at any point triggers
+neither twice nor never. Redis has no part in it. Who appends to the stream, and who follows the log, is woken
+afterwards.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ordinaut import metrics
+from ordinaut.computing import compute
+from ordinaut.events.envelope import cloud_event
+from ordinaut.logging import get_logger
+from ordinaut.store import log as eventlog
+from ordinaut.store import subscriptions
+from ordinaut.store.log import LogRow, Progress
+from ordinaut.store.pool import Connection, Pool
+from ordinaut.store.subscriptions import News
+from ordinaut.triggers import Match, Subscriptions
+from ordinaut_operator.events.react import react
+from ordinaut_operator.events.telling import Reactions, tell
+from ordinaut_operator.fire import Tell
+from ordinaut_operator.rights import NO_CHECKS, Rights
+from ordinaut_operator.supervision import is_away
+
+BATCH: Final = 100
+"""Rows of the log handled in one transaction; that of a busy worker holds a thousand events."""
+
+TRIES: Final = 10
+"""How often a row by itself may fail before it is passed over: nobody's events wait for a defect for ever."""
+
+log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Namespace:
+    """The subscriptions of a namespace as they were at a version of theirs."""
+
+    version: int = -1
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What a transaction did: rows handled, and whether there may be more."""
+
+    rows: int = 0
+    more: bool = False
+
+
+class Dispatcher:
+    """
+    Moves events on and triggers tasks.
+
+    Args:
+        pool: connections to the database.
+        rights: judges the creators of tasks.
+        max_hops: how many runs of events may stand one behind the other.
+        told: takes in what was skipped.
+        moved: called after something was moved to the log.
+        gathered: called after events were put aside, to be closed with others.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        rights: Rights = NO_CHECKS,
+        max_hops: int,
+        told: Tell | None = None,
+        moved: Callable[[], object] = lambda: None,
+        gathered: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._pool = pool
+        self._rights = rights
+        self._max_hops = max_hops
+        self._told = told
+        self._moved = moved
+        self._gathered = gathered
+        self._namespaces: dict[str, _Namespace] = {}
+        self._news = asyncio.Event()
+        self._passing = asyncio.Lock()
+        self._alone_until = 0
+        """Rows up to this position are handled one by one, since they have failed together."""
+        self._failed = 0
+        """How often in a row the next one of them has failed by itself."""
+
+    def wake(self) -> None:
+        """Look at the outbox soon."""
+        self._news.set()
+
+    async def follow(self) -> None:
+        """Dispatch whenever somebody says that there is something, until cancelled."""
+        while True:
+            await self._news.wait()
+            await self.sweep()
+
+    async def sweep(self) -> int:
+        """Dispatch all that waits; returns how many rows of the log that were."""
+        rows = 0
+        async with self._passing:
+            self._news.clear()
+            more = True
+            while more:
+                done = await self._round()
+                rows += done.rows
+                more = done.more
+        return rows
+
+    async def _round(self) -> _Round:
+        try:
+            done = await self._dispatch()
+        except Exception as error:
+            if not is_away(error):
+                # Whatever is wrong with triggers: what happened is told all the same, and they are tried again.
+                await self._fall_back()
+            raise
+        self._failed = 0
+        return done
+
+    async def _dispatch(self) -> _Round:
+        done = Reactions()
+        async with self._pool.connection() as connection, connection.transaction():
+            if not await eventlog.lock(connection, eventlog.MOVER):
+                return _Round()
+            progress = await eventlog.progress(connection, "triggers")
+            limit = 1 if self._is_alone(progress) else BATCH
+            if progress.is_behind:
+                rows = await eventlog.after(connection, progress.position, limit=limit)
+            else:
+                rows = await eventlog.take_in(connection, limit=limit)
+            if not rows:
+                return _Round()
+            if self._failed >= TRIES:
+                metrics.EVENTS_PASSED_OVER.inc()
+                log.error("events passed over, no task was triggered by them", row=rows[0].id, about=rows[0].about)
+            else:
+                done = await self._trigger(connection, rows)
+            await eventlog.move_cursor(connection, "triggers", rows[-1].position)
+            await eventlog.tell(connection)
+        tell(done, told=self._told)
+        self._moved()
+        if done.gathered:
+            self._gathered()
+        return _Round(len(rows), more=len(rows) == limit or progress.is_behind)
+
+    def _is_alone(self, progress: Progress) -> bool:
+        return progress.is_behind and progress.position < self._alone_until
+
+    async def _fall_back(self) -> None:
+        """Move what waits to the log, and leave it at that; what is there is tried row by row from then on."""
+        async with self._pool.connection() as connection, connection.transaction():
+            if self._is_alone(await eventlog.progress(connection, "triggers")):
+                self._failed += 1
+            if await eventlog.lock(connection, eventlog.MOVER) and await eventlog.take_in(connection, limit=BATCH):
+                await eventlog.tell(connection)
+            self._alone_until = max(self._alone_until, await eventlog.end(connection))
+        self._moved()
+
+    async def _trigger(self, connection: Connection, rows: Sequence[LogRow]) -> Reactions:
+        """Have tasks react to the events of rows."""
+        with_text = [row for row in rows if row.text is not None]
+        await self._refresh(connection, {about.partition("/")[0] for row in with_text for about in row.about})
+        wanted = [row for row in with_text if self._wants(row)]
+        if not wanted:
+            return Reactions()
+        matches = await compute(lambda: list(self._matches(wanted)))
+        return await react(connection, matches, rights=self._rights, max_hops=self._max_hops)
+
+    async def _refresh(self, connection: Connection, namespaces: set[str]) -> None:
+        """Take in how subscriptions have changed; whoever sees an event sees those that were there before it."""
+        if not namespaces:
+            return
+        known = {name: self._namespaces[name].version if name in self._namespaces else -1 for name in namespaces}
+        if news := await subscriptions.news(connection, known):
+            await compute(self._take_over, news)
+
+    def _take_over(self, news: Sequence[News]) -> None:
+        """Take in what has changed; thousands of conditions take a second to compile."""
+        for one in news:
+            self._namespaces.setdefault(one.namespace, _Namespace()).subscriptions.put(one.task_id, one.triggers)
+        # At last: if something goes wrong before, all of it is read again.
+        for one in news:
+            namespace = self._namespaces[one.namespace]
+            namespace.version = max(namespace.version, one.version)
+
+    def _wants(self, row: LogRow) -> bool:
+        """Whether a task may be triggered by something in a row: by what it is about, without reading it."""
+        for about in row.about:
+            namespace, slash, type_ = about.partition("/")
+            if slash and (found := self._namespaces.get(namespace)) and found.subscriptions.wants(type_):
+                return True
+        return False
+
+    def _matches(self, rows: Sequence[LogRow]) -> Iterator[Match]:
+        """Yield what matches, in the order of the log."""
+        for row in rows:
+            for place, compact in enumerate(row.events):
+                namespace = self._namespaces.get(compact["ns"])
+                if namespace is None or not namespace.subscriptions.wants(compact["type"]):
+                    continue
+                event = cloud_event(row.id, row.created_at, place, compact)
+                yield from namespace.subscriptions.match(
+                    event, position=row.position, place=place, created_at=row.created_at
+                )
