@@ -5,7 +5,8 @@ appending them to the stream takes.
 Each part has one operator, as it always runs. Subscriptions are those of declared Tasks, one topic each. The events to
 be compared are committed while the operator is stopped, so that publishing takes nothing from it. How soon is measured
 from before the request that publishes until the first instruction of the step, by the api and a worker of the product,
-one event every 15 to 25 ms. What waits for the stream is a row for each event, as of as many transactions.
+one event every 15 to 25 ms. What waits for the stream is a row for each event, as of as many transactions, and then
+rows of a hundred, as workers write them.
 """
 
 import asyncio
@@ -39,6 +40,9 @@ ROWS = 100_000
 
 TOGETHER = 20
 """Events of one transaction, where as many are published at once."""
+
+PACKED = 100
+"""Events of a row, where they come from a busy worker."""
 
 LONE = 300
 """Events whose way is timed."""
@@ -75,9 +79,11 @@ async def measure(options: Options) -> Report:
     async with system() as it:
         waits = await _timed(it, count=options.scaled(LONE, least=10))
     async with system() as it:
-        relayed = [await _relayed(it, rows=options.scaled(ROWS, least=100)) for _ in range(options.rounds)]
+        rows = options.scaled(ROWS, least=PACKED)
+        relayed = [await _relayed(it, rows, together=1) for _ in range(options.rounds)]
+        packed = [await _relayed(it, rows, together=PACKED) for _ in range(options.rounds)]
     rate, seconds = median(one.rate for one in each), median(one.seconds for one in relayed)
-    cost = median(one.cpu("operator", "Valkey") for one in relayed)
+    cost = median(one.cpu("operator", "Valkey") for one in packed)
     return Report(
         f"{subscriptions:,} subscriptions; median of {options.rounds} rounds",
         "python -m bench events",
@@ -90,9 +96,16 @@ async def measure(options: Options) -> Report:
             ("    PostgreSQL", f"{median(one.cpu('PostgreSQL') for one in each):.0f}"),
             ("from publishing by REST to the step's start", milliseconds(waits)),
             (f"{relayed[0].events:,} rows of the outbox in the stream after", f"{seconds:.1f} s"),
-            ("  CPU µs of each: operator", f"{median(one.cpu('operator') for one in relayed):.1f}"),
-            ("    Valkey", f"{median(one.cpu('Valkey') for one in relayed):.1f}"),
-            ("    PostgreSQL", f"{median(one.cpu('PostgreSQL') for one in relayed):.1f}"),
+            ("  CPU µs of each: operator", _cpu(relayed, "operator")),
+            ("    Valkey", _cpu(relayed, "Valkey")),
+            ("    PostgreSQL", _cpu(relayed, "PostgreSQL")),
+            (
+                f"the same in rows of {PACKED} events, as workers write them",
+                f"{median(one.seconds for one in packed):.1f} s",
+            ),
+            ("  CPU µs of each event: operator", _cpu(packed, "operator")),
+            ("    Valkey", _cpu(packed, "Valkey")),
+            ("    PostgreSQL", _cpu(packed, "PostgreSQL")),
         ],
         {
             "events.matched": rate,
@@ -134,10 +147,14 @@ async def _compared(it: System, options: Options, *, wanted: bool, subscriptions
     return taken
 
 
-async def _relayed(it: System, *, rows: int) -> Taken:
-    """Let as many rows wait, then measure how an operator sends them on."""
-    await _publish(it.pool, rows, topic=lambda n: f"bench.u{n % 1000}", together=1)
-    return await _caught_up(it, "stream", count=rows)
+async def _relayed(it: System, count: int, *, together: int) -> Taken:
+    """Let as many events wait, so many in a row, then measure how an operator sends them on."""
+    await _publish(it.pool, count, topic=lambda n: f"bench.u{n % 1000}", together=together)
+    return await _caught_up(it, "stream", count=count)
+
+
+def _cpu(taken: Sequence[Taken], part: str) -> str:
+    return f"{median(one.cpu(part) for one in taken):.1f}"
 
 
 async def _publish(pool: Pool, count: int, *, topic: Callable[[int], str], together: int = TOGETHER) -> None:

@@ -104,7 +104,8 @@ def server(port: int = PORT) -> ThreadingHTTPServer:
     """Return a server of the tools that listens on the loopback interface; port 0 lets the system choose."""
     tools = Tools()
     routes: dict[str, Callable[[dict[str, Any], str], dict[str, Any]]] = {
-        f"/{name}": getattr(tools, name) for name in ("calendar", "weather", "mail", "plan", "triage", "notify", "mailbox")
+        f"/{name}": getattr(tools, name)
+        for name in ("calendar", "weather", "mail", "plan", "triage", "notify", "mailbox")
     }
 
     class Handler(BaseHTTPRequestHandler):

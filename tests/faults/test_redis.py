@@ -37,7 +37,7 @@ class Consumer:
     """
     Reads the stream as its users do: on from the last entry, from the first one if the stream is another one.
 
-    It remembers the events in the order in which it first saw each.
+    It remembers the events in the order in which it first saw each, and reads slowly: what is lost it has not all seen.
     """
 
     def __init__(self, url: str) -> None:
@@ -69,6 +69,7 @@ class Consumer:
                     for entry, fields in entries:
                         last = entry
                         self.seen.setdefault(fields["id"], json.loads(fields["event"]))
+                self._stopped.wait(0.5)
 
 
 def _is_older(client: Any, last: str) -> bool:

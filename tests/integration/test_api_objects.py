@@ -214,7 +214,9 @@ async def test_a_cursor_of_another_list_is_refused(api: httpx2.AsyncClient, pool
         ("phase=Sleeping", "write one of 'Pending', "),
     ],
 )
-async def test_a_wrong_parameter_is_refused_with_what_to_write(api: httpx2.AsyncClient, query: str, remedy: str) -> None:
+async def test_a_wrong_parameter_is_refused_with_what_to_write(
+    api: httpx2.AsyncClient, query: str, remedy: str
+) -> None:
     answer = await api.get(f"/v1/namespaces/default/runs?{query}")
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]

@@ -212,7 +212,9 @@ async def test_a_run_behind_busy_workers_says_so(api: httpx2.AsyncClient, pool: 
     assert reasons(await of_run(api, first)) == [Cause.RUNNING]
 
 
-async def test_the_position_counts_more_urgent_runs_and_the_turns_of_others(api: httpx2.AsyncClient, pool: Pool) -> None:
+async def test_the_position_counts_more_urgent_runs_and_the_turns_of_others(
+    api: httpx2.AsyncClient, pool: Pool
+) -> None:
     await declare(pool, task("job", LOG), task("urgent", LOG, priority=9), task("idle", LOG, priority=0))
     theirs = task("flood", LOG)
     theirs["metadata"]["namespace"] = "theirs"

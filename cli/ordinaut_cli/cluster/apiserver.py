@@ -156,7 +156,7 @@ async def reached(access: Access) -> AsyncIterator[ApiServer]:
         try:
             limits = httpx2.Limits(max_connections=16)
             transport = httpx2.AsyncHTTPTransport(uds=socket, limits=limits)
-            async with httpx2.AsyncClient(base_url="http://localhost", transport=transport, timeout=None) as http:  # noqa: S113 - each request has its own limit
+            async with httpx2.AsyncClient(base_url="http://localhost", transport=transport, timeout=None) as http:
                 yield ApiServer(http)
         finally:
             proxy.close()

@@ -92,7 +92,7 @@ class Inbox:
 
     async def run(self) -> None:
         """Publish whatever comes, until cancelled."""
-        while True:
+        while not _is_cancelled():
             try:
                 await self._look()
             except ClosedError:
@@ -109,11 +109,12 @@ class Inbox:
                 # What the database lacks is told by the loops that look at it all the time.
                 log.info("inbox waits for the database", reason=str(error).strip())
                 await asyncio.sleep(self._backoff.next())
+        raise asyncio.CancelledError
 
     async def _look(self) -> None:
         """Read until something fails; ends when the inbox must be opened anew."""
         await inbox.open_(self._client)
-        while True:
+        while not _is_cancelled():
             last = await self.sweep()
             self._backoff.reset()
             self._readiness.met("inbox")
@@ -166,6 +167,12 @@ class Inbox:
             except (Invalid, psycopg.DataError, psycopg.IntegrityError) as error:
                 refused[one.id] = str(error).strip()[:MAX_REASON]
         return refused
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is to end: a library that was waiting may have kept the cancellation to itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _groups(accepted: Sequence[Judged]) -> Iterator[tuple[str, str | None, list[NewEvent]]]:

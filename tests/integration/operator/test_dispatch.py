@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from ordinaut_operator.events.react import react
 
 from ordinaut.access.caller import Authority, Caller
 from ordinaut.declaration import publishing
@@ -19,6 +18,7 @@ from ordinaut.store.pool import Pool
 from ordinaut.triggers import Match
 from ordinaut_operator.events import dispatch
 from ordinaut_operator.events.dispatch import TRIES, Dispatcher
+from ordinaut_operator.events.react import react
 from tests.declaring import declare, task
 
 ADA = Caller(Authority.KUBERNETES, "system:serviceaccount:mail:ada")

@@ -32,7 +32,7 @@ _WITH_QUERY = frozenset({"GET", "DELETE"})
 def client(*, connections: int) -> httpx2.AsyncClient:
     """Return the client that all HTTP tools of a worker share; the step's own time limit is the only one."""
     return httpx2.AsyncClient(
-        timeout=None,  # noqa: S113 - the attempt limits the whole call
+        timeout=None,
         limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
         headers={"User-Agent": f"ordinaut/{__version__}", "Accept": "application/json"},
         follow_redirects=False,
