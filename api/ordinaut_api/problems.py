@@ -180,6 +180,7 @@ _REMEDIES: Final = {
     "string_too_long": "write {max_length} characters at most",
     "too_long": "give {max_length} at most",
     "string_too_short": "write {min_length} characters or more",
+    "too_short": "leave it out, or give {min_length} at least",
     "literal_error": "write one of {expected}",
     "enum": "write one of {expected}",
     "missing": "add it",
@@ -189,7 +190,7 @@ _REMEDIES: Final = {
 
 def _of_pydantic(detail: Mapping[str, Any]) -> FieldError:
     """Return a mistake in a path or query parameter."""
-    name = ".".join(str(part) for part in detail["loc"][1:])
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"][1:]).removeprefix(".")
     if detail["type"] == "extra_forbidden":
         # Without the value, which may be a token that somebody sent in the wrong place.
         return FieldError(name, None, "unknown parameter", "leave it out", Mistake.UNKNOWN)

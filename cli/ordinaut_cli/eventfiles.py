@@ -84,6 +84,8 @@ def _text(name: str, *, option: str) -> tuple[str, str]:
 def _elements(whole: Any, *, source: str) -> Iterator[Given]:
     if isinstance(whole, list):
         yield from (Given(event, f"{source}[{place}]") for place, event in enumerate(whole))
+    elif isinstance(whole, Mapping) and whole.keys() == {"items"} and isinstance(whole["items"], list):
+        yield from (Given(event, f"{source}: items[{place}]") for place, event in enumerate(whole["items"]))
     else:
         yield Given(whole, source)
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from ordinaut_cli.errors import CommandError
+from ordinaut_cli.errors import WRONG_INPUT, CommandError
 
 
 def before_now(text: str, *, option: str = "--since") -> datetime:
@@ -22,5 +22,6 @@ def before_now(text: str, *, option: str = "--since") -> datetime:
         raise CommandError(
             f"{option}: {shown(text)}: neither a duration nor a time",
             "write it like 2h, 1d12h or 2026-11-23T08:00:00Z",
+            exit_code=WRONG_INPUT,
         )
     return moment

@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 
 from ordinaut import metrics, schedule
+from ordinaut.declaration.ending import cancel_runs
 from ordinaut.declaration.nominal import not_before, stored_schedules
 from ordinaut.events.envelope import Event
 from ordinaut.logging import get_logger
@@ -43,6 +44,8 @@ from ordinaut.store.work import ExpiredItem, redelivered
 RECOMPUTED_AT_ONCE = 500
 
 TURNS_AT_ONCE = 500
+
+ORPHANS_AT_ONCE = 500
 
 SUSPECTED_AFTER = 2
 """Lost deliveries after which a run may be what its workers die of; it is kept apart from others like it then."""
@@ -209,6 +212,22 @@ async def vacuum(pool: Pool) -> None:
     async with pool.connection() as connection:
         await work.vacuum(connection)
         await keys.vacuum(connection)
+
+
+async def cancel_orphans(pool: Pool) -> int:
+    """
+    Cancel runs that events have made of tasks while these were being deleted; returns how many.
+
+    Reacting locks no task that allows any number of runs, so that nobody who declares waits for events.
+    """
+    async with pool.connection() as connection, connection.transaction():
+        found = await runs.of_deleted_tasks(connection, limit=ORPHANS_AT_ONCE)
+        if not found:
+            return 0
+        ended = await cancel_runs(
+            connection, list(found), tasks=dict(found.values()), reason="TaskDeleted", error="the task was deleted"
+        )
+    return len(ended)
 
 
 async def forget_answers(pool: Pool) -> int:

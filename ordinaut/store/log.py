@@ -28,6 +28,12 @@ MOVER: Final = "relay"
 REACH: Final = 500
 """Rows counted at once, going back."""
 
+SIZE: Final = 8 << 20
+"""
+Characters of rows after which a read takes no further row. A row has megabytes where a batch was published, and a
+hundred of those do not fit the memory of a process.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
@@ -90,9 +96,10 @@ async def take_in(connection: Connection, *, limit: int) -> list[LogRow]:
     Move the oldest rows of the outbox to the log, and return them in their order.
 
     The caller holds the lock of :data:`MOVER`. Rows about namespaces without subscriptions come without their text.
+    These are fewer than ``limit`` rows, too, where they are large: nothing is left when none comes.
     """
     cursor = connection.cursor(row_factory=args_row(LogRow), binary=True)
-    await cursor.execute(SQL["take_in"], {"limit": limit})
+    await cursor.execute(SQL["take_in"], {"limit": limit, "size": SIZE})
     return await cursor.fetchall()
 
 
@@ -102,11 +109,12 @@ async def after(
     """
     Return the rows behind a position, in their order.
 
-    ``about`` are namespaces, or types as `namespace/type`: only rows with such events, which hold others, too.
+    These are fewer than ``limit`` rows, too, where they are large: nothing is left when none comes. ``about`` are
+    namespaces, or types as `namespace/type`: only rows with such events, which hold others, too.
     """
     cursor = connection.cursor(row_factory=args_row(LogRow), binary=True)
     if about is None:
-        await cursor.execute(SQL["log_after"], {"position": position, "limit": limit})
+        await cursor.execute(SQL["log_after"], {"position": position, "limit": limit, "size": SIZE})
     else:
         await cursor.execute(SQL["log_after_about"], {"position": position, "limit": limit, "about": list(about)})
     return await cursor.fetchall()

@@ -271,6 +271,12 @@ async def unfinished(connection: Connection, *, task_ids: Sequence[int]) -> list
     return [row[0] for row in await cursor.fetchall()]
 
 
+async def of_deleted_tasks(connection: Connection, *, limit: int) -> dict[UUID, tuple[int, str]]:
+    """Return unfinished runs that events have made of tasks deleted meanwhile, with task and its name."""
+    cursor = await connection.execute(SQL["runs_of_deleted_tasks"], {"limit": limit})
+    return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+
+
 async def get(connection: Connection, *, namespace: str, run_id: UUID) -> Run | None:
     """Return one run of a namespace."""
     cursor = connection.cursor(row_factory=class_row(Run))

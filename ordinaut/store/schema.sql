@@ -58,6 +58,7 @@ CREATE TABLE task (
 CREATE UNIQUE INDEX task_name ON task (namespace, name) WHERE deleted_at IS NULL;
 CREATE INDEX task_pipeline ON task (namespace, pipeline_ref) WHERE deleted_at IS NULL;
 CREATE INDEX task_api ON task (namespace) WHERE origin = 'API' AND deleted_at IS NULL;  -- what a quota counts
+CREATE INDEX task_deleted ON task (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE pipeline (
     namespace  text        NOT NULL,

@@ -142,13 +142,13 @@ def test_replaying_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, database:
     monkeypatch.setenv("ORDINAUT_DATABASE_URL", database)
     monkeypatch.setenv("ORDINAUT_REDIS_URL", "redis://127.0.0.1:1/0")
 
-    def said(*arguments: str) -> str:
+    def said(*arguments: str, status: int = 1) -> str:
         answer = CliRunner().invoke(app, ["replay-events", *arguments])
-        assert answer.exit_code == 1
+        assert answer.exit_code == status
         return answer.stderr
 
-    assert '--since: "soon": neither a duration nor a time' in said("--since", "soon")
-    assert "neither a duration nor a time" in said("--since", "2026-11-23T08:00:00")
+    assert '--since: "soon": neither a duration nor a time' in said("--since", "soon", status=2)
+    assert "neither a duration nor a time" in said("--since", "2026-11-23T08:00:00", status=2)
     assert "ORDINAUT_REDIS_URL: cannot write the stream" in said("--since", "2026-11-23T08:00:00Z", "--restored")
     monkeypatch.setenv("ORDINAUT_EVENTS", "off")
     assert "there is no stream to fill" in said()

@@ -198,11 +198,13 @@ async def test_a_stream_ends_when_the_process_is_asked_to_stop(database: str, po
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"topic": "mail..x"}, "topic.0"),
+    ({"topic": "mail..x"}, "topic[0]"),
+    ({"type": "mail.*"}, "type"),
     ({"topic": ["a"] * 17}, "topic"),
     ({"after": "yesterday"}, "after"),
     ({"after": "-1"}, "after"),
     ({"subject": "a\nb"}, "subject"),
+    ({"subject": ""}, "subject"),
     ({"run": "7"}, "run"),
     ({"topik": "a"}, "topik"),
 ]

@@ -392,7 +392,9 @@ def test_what_happened_can_be_published_and_read(cli: Cli, files: Path) -> None:
     )
     assert cli("publish", "mail.received", "--data", "-", given="[1, 2]").exit_code == 0
     assert cli("publish", "mail.received", "--data", "Ana").exit_code == 2
-    assert cli("publish", "No Type").exit_code == 2
+    refused = cli("publish", "No Type")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith('type: Invalid value: "No Type"')
     data = files / "data.json"
     data.write_text("[7]")
     own = ("--id", "A234", "--source", "/mycontext")

@@ -43,6 +43,12 @@ def _topic(value: str) -> str:
     return topic
 
 
+def _type(value: str) -> str:
+    if event_lists.is_wild(value):
+        raise PydanticCustomError("type", "a pattern, and no type", {"remedy": "give it as topic"})
+    return value
+
+
 def _place(value: str) -> str:
     try:
         reader.place(value)
@@ -58,7 +64,7 @@ TopicPattern = Annotated[str, AfterValidator(_topic), Field(max_length=MAX_TYPE)
 class Choice(Parameters):
     """Which events are wanted."""
 
-    type: Text | None = Field(default=None, min_length=1, max_length=MAX_TYPE)
+    type: Annotated[Text, Field(min_length=1, max_length=MAX_TYPE), AfterValidator(_type)] | None = None
     """Events of this type."""
     topic: list[TopicPattern] = Field(default_factory=list, max_length=MAX_TOPICS)
     """Events of types that this pattern covers: `mail.*` one more word, `mail.>` the rest. One that fits is enough."""

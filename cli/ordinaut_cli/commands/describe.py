@@ -139,7 +139,7 @@ def _event(spec: Any) -> str | None:
         return None
     named = f"{event['type']} {event['id']} from {event['source']}"
     count = len(spec.get("events", ()))
-    return f"{count} events, the last one {named}" if count else named
+    return f"{count} events, the last one {named}" if count > 1 else named
 
 
 def _facts(console: Console, *facts: tuple[str, str | Text | None]) -> None:

@@ -57,9 +57,17 @@ def publish(
     if kind is None:
         raise CommandError("give the TYPE of the event, such as mail.received, or --file", exit_code=WRONG_INPUT)
     content = None if data is None else _data(data)
-    made = asking.ask(
-        chosen, lambda client: client.events.publish(kind, content, subject=subject, source=source, id_=id_)
-    )
+
+    async def work(client: "Client") -> str:
+        from ordinaut.client import Invalid  # noqa: PLC0415 - loaded by whoever made the client
+
+        try:
+            return await client.events.publish(kind, content, subject=subject, source=source, id_=id_)
+        except Invalid as refusal:
+            lines = [_PLACE.sub("", str(one.get("detail", ""))) for one in refusal.errors] or [refusal.detail]
+            raise CommandError(*lines, exit_code=WRONG_INPUT) from None
+
+    made = asking.ask(chosen, work)
     render.show({"id": made}, output, as_table=f"event {made} accepted")
 
 

@@ -16,7 +16,7 @@ from ordinaut.states import EventSkipReason
 from ordinaut.store.reactions import GatheredEvent, Gathering, Line, Pair
 from ordinaut.triggers import Match, Trigger
 
-MAX_BYTES: Final = 1024 * 1024
+MAX_BYTES: Final = 256 * 1024
 """Bytes of the events of a batch, as JSON: with more it is full."""
 
 LONGEST_DEBOUNCE: Final = 10

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import psycopg
+
 from ordinaut import metrics
 from ordinaut.computing import compute
 from ordinaut.events.envelope import cloud_event
@@ -30,7 +32,11 @@ from ordinaut_operator.rights import NO_CHECKS, Rights
 from ordinaut_operator.supervision import is_away
 
 BATCH: Final = 100
+FEWEST: Final = 8
 """Rows of the log handled in one transaction; that of a busy worker holds a thousand events."""
+
+MATCHES: Final = 10_000
+"""Matches after which a transaction takes no further row: each may become a run."""
 
 TRIES: Final = 10
 """How often a row by itself may fail before it is passed over: nobody's events wait for a defect for ever."""
@@ -90,6 +96,7 @@ class Dispatcher:
         """Rows up to this position are handled one by one, since they have failed together."""
         self._failed = 0
         """How often in a row the next one of them has failed by itself."""
+        self._rows = BATCH
 
     def wake(self) -> None:
         """Look at the outbox soon."""
@@ -119,7 +126,7 @@ class Dispatcher:
         except Exception as error:
             if not is_away(error):
                 # Whatever is wrong with triggers: what happened is told all the same, and they are tried again.
-                await self._fall_back()
+                await self._fall_back(counts=not isinstance(error, psycopg.errors.QueryCanceled))
             raise
         self._failed = 0
         return done
@@ -130,48 +137,62 @@ class Dispatcher:
             if not await eventlog.lock(connection, eventlog.MOVER):
                 return _Round()
             progress = await eventlog.progress(connection, "triggers")
-            limit = 1 if self._is_alone(progress) else BATCH
+            limit = 1 if self._is_alone(progress) else self._rows
             if progress.is_behind:
                 rows = await eventlog.after(connection, progress.position, limit=limit)
             else:
                 rows = await eventlog.take_in(connection, limit=limit)
             if not rows:
                 return _Round()
+            reached = rows[-1].position
             if self._failed >= TRIES:
                 metrics.EVENTS_PASSED_OVER.inc()
                 log.error("events passed over, no task was triggered by them", row=rows[0].id, about=rows[0].about)
             else:
-                done = await self._trigger(connection, rows)
-            await eventlog.move_cursor(connection, "triggers", rows[-1].position)
+                done, reached = await self._trigger(connection, rows)
+            await eventlog.move_cursor(connection, "triggers", reached)
             await eventlog.tell(connection)
         tell(done, told=self._told)
         self._moved()
         if done.gathered:
             self._gathered()
-        return _Round(len(rows), more=len(rows) == limit or progress.is_behind)
+        self._adapt(rows, limit=limit)
+        # Where rows are large there may be more all the same: the next look comes soon.
+        more = len(rows) == limit or progress.is_behind or reached < rows[-1].position
+        return _Round(sum(row.position <= reached for row in rows), more=more)
+
+    def _adapt(self, rows: Sequence[LogRow], *, limit: int) -> None:
+        """Ask for about as many rows as came: those that are too large for one read are measured in vain."""
+        if 1 < limit == self._rows:
+            self._rows = min(BATCH, max(FEWEST, 2 * len(rows)))
 
     def _is_alone(self, progress: Progress) -> bool:
         return progress.is_behind and progress.position < self._alone_until
 
-    async def _fall_back(self) -> None:
-        """Move what waits to the log, and leave it at that; what is there is tried row by row from then on."""
+    async def _fall_back(self, *, counts: bool) -> None:
+        """
+        Move what waits to the log, and leave it at that; what is there is tried row by row from then on.
+
+        ``counts``: it was the fault of the row at hand, if that was tried alone, and not of somebody who held a lock.
+        """
         async with self._pool.connection() as connection, connection.transaction():
-            if self._is_alone(await eventlog.progress(connection, "triggers")):
+            if counts and self._is_alone(await eventlog.progress(connection, "triggers")):
                 self._failed += 1
             if await eventlog.lock(connection, eventlog.MOVER) and await eventlog.take_in(connection, limit=BATCH):
                 await eventlog.tell(connection)
             self._alone_until = max(self._alone_until, await eventlog.end(connection))
         self._moved()
 
-    async def _trigger(self, connection: Connection, rows: Sequence[LogRow]) -> Reactions:
-        """Have tasks react to the events of rows."""
+    async def _trigger(self, connection: Connection, rows: Sequence[LogRow]) -> tuple[Reactions, int]:
+        """Have tasks react to the events of rows; returns up to which position, which may be before the last."""
         with_text = [row for row in rows if row.text is not None]
         await self._refresh(connection, {about.partition("/")[0] for row in with_text for about in row.about})
         wanted = [row for row in with_text if self._wants(row)]
         if not wanted:
-            return Reactions()
-        matches = await compute(lambda: list(self._matches(wanted)))
-        return await react(connection, matches, rights=self._rights, max_hops=self._max_hops)
+            return Reactions(), rows[-1].position
+        matches, reached = await compute(self._some_matches, wanted)
+        done = await react(connection, matches, rights=self._rights, max_hops=self._max_hops)
+        return done, rows[-1].position if reached == wanted[-1].position else reached
 
     async def _refresh(self, connection: Connection, namespaces: set[str]) -> None:
         """Take in how subscriptions have changed; whoever sees an event sees those that were there before it."""
@@ -184,7 +205,13 @@ class Dispatcher:
     def _take_over(self, news: Sequence[News]) -> None:
         """Take in what has changed; thousands of conditions take a second to compile."""
         for one in news:
-            self._namespaces.setdefault(one.namespace, _Namespace()).subscriptions.put(one.task_id, one.triggers)
+            known = self._namespaces.setdefault(one.namespace, _Namespace()).subscriptions
+            try:
+                known.put(one.task_id, one.triggers)
+            except Exception:
+                # Stored by a later release: it must not keep events from all others.
+                metrics.JOB_FAILURES.labels(loop="dispatch").inc()
+                log.exception("triggers can't be read", namespace=one.namespace, task_id=one.task_id)
         # At last: if something goes wrong before, all of it is read again.
         for one in news:
             namespace = self._namespaces[one.namespace]
@@ -198,14 +225,22 @@ class Dispatcher:
                 return True
         return False
 
-    def _matches(self, rows: Sequence[LogRow]) -> Iterator[Match]:
-        """Yield what matches, in the order of the log."""
+    def _some_matches(self, rows: Sequence[LogRow]) -> tuple[list[Match], int]:
+        """Return what matches, in the order of the log, of rows until it is a lot, and the position of the last."""
+        matches: list[Match] = []
         for row in rows:
-            for place, compact in enumerate(row.events):
-                namespace = self._namespaces.get(compact["ns"])
-                if namespace is None or not namespace.subscriptions.wants(compact["type"]):
-                    continue
-                event = cloud_event(row.id, row.created_at, place, compact)
-                yield from namespace.subscriptions.match(
-                    event, position=row.position, place=place, created_at=row.created_at
-                )
+            matches += self._matches(row)
+            if len(matches) >= MATCHES:
+                break
+        return matches, row.position
+
+    def _matches(self, row: LogRow) -> Iterator[Match]:
+        """Yield what matches in a row, in the order of its events."""
+        for place, compact in enumerate(row.events):
+            namespace = self._namespaces.get(compact["ns"])
+            if namespace is None or not namespace.subscriptions.wants(compact["type"]):
+                continue
+            event = cloud_event(row.id, row.created_at, place, compact)
+            yield from namespace.subscriptions.match(
+                event, position=row.position, place=place, created_at=row.created_at
+            )

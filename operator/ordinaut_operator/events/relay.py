@@ -180,13 +180,14 @@ class Relay:
 
     async def _batch(self, connection: Connection, redis: Redis, reading: "_Reading") -> int:
         rows = await eventlog.after(connection, reading.position, limit=self._rows)
-        reading.more = len(rows) == self._rows
+        size = sum(len(row.text or "") for row in rows)
+        reading.more = len(rows) == self._rows or size >= eventlog.SIZE
         if not rows:
             return 0
         appended = await stream.append(redis, reading.entries(rows), behind=reading.head, max_length=self._max_length)
         await eventlog.move_cursor(connection, "stream", rows[-1].position)
         reading.passed(rows[-1].position, appended=appended)
-        self._adapt(sum(len(row.text or "") for row in rows), rows=len(rows))
+        self._adapt(size, rows=len(rows))
         return appended
 
     def _adapt(self, size: int, *, rows: int) -> None:

@@ -97,6 +97,8 @@ ALTER TABLE queue ADD namespace text;                       -- which has named i
 
 -- ---------------------------------------------------------------- runs of events
 
+CREATE INDEX task_deleted ON task (deleted_at) WHERE deleted_at IS NOT NULL;
+
 ALTER TABLE run ADD event json;                             -- what triggered it: a CloudEvent, or an array of them; NULL: none
 ALTER TABLE run ADD hops smallint NOT NULL DEFAULT 0;       -- how many runs of events stand one behind the other, this one included
 ALTER TABLE run DROP CONSTRAINT run_trigger_check;

@@ -3,10 +3,15 @@
 SELECT pg_try_advisory_xact_lock(hashtextextended('ordinaut.' || %(reader)s, 0));
 
 -- take_in --
--- Move the oldest rows of the outbox to the log. Their texts are returned only where their namespaces have subscriptions: mostly
--- nobody is triggered by what happens.
+-- Move the oldest rows of the outbox to the log, as many as there are until so many characters are reached. Their texts are returned
+-- only where their namespaces have subscriptions: mostly nobody is triggered by what happens.
 WITH taken AS (
-    DELETE FROM outbox WHERE id = ANY(ARRAY(SELECT id FROM outbox ORDER BY id LIMIT %(limit)s)) RETURNING created_at, id, events, about
+    DELETE FROM outbox WHERE id = ANY(ARRAY(
+        SELECT id FROM (
+            SELECT id, sum(o.size) OVER (ORDER BY id) - o.size AS before
+            FROM (SELECT id, length(events::text) AS size FROM outbox ORDER BY id LIMIT %(limit)s) o
+        ) sized WHERE before < %(size)s
+    )) RETURNING created_at, id, events, about
 ), logged AS (
     INSERT INTO event_log (created_at, id, events, about) SELECT created_at, id, events, about FROM taken ORDER BY id
     RETURNING position, id, created_at, events, about
@@ -15,9 +20,12 @@ SELECT position, id, created_at, about, CASE WHEN about && ARRAY(SELECT namespac
 FROM logged ORDER BY position;
 
 -- log_after --
--- Rows of the log behind a position, in their order.
-SELECT position, id, created_at, about, events::text AS text FROM event_log
-WHERE position > %(position)s ORDER BY position LIMIT %(limit)s;
+-- Rows of the log behind a position, in their order, as many as there are until so many characters are reached.
+SELECT position, id, created_at, about, events::text AS text FROM (
+    SELECT position, id, created_at, about, events, sum(l.size) OVER (ORDER BY position) - l.size AS before
+    FROM (SELECT position, id, created_at, about, events, length(events::text) AS size FROM event_log
+          WHERE position > %(position)s ORDER BY position LIMIT %(limit)s) l
+) sized WHERE before < %(size)s ORDER BY position;
 
 -- log_after_about --
 -- As log_after, but only rows with events of these namespaces, or of types in them.

@@ -76,6 +76,12 @@ SELECT pg_notify('ordinaut_cancel', run_id::text) FROM unnest(%(run_ids)b::uuid[
 SELECT r.run_id FROM live_work w JOIN run r USING (run_id) WHERE r.task_id = ANY(%(task_ids)b) AND r.finished_at IS NULL
 ORDER BY r.run_id;
 
+-- runs_of_deleted_tasks --
+-- Runs that events have made of tasks while these were being deleted: neither saw the other.
+SELECT r.run_id, t.task_id, t.name FROM task t JOIN run r ON r.task_id = t.task_id AND r.run_id >= uuid7_floor(t.deleted_at - interval '1 minute')
+WHERE t.deleted_at > now() - interval '10 minutes' AND r.trigger = 'event' AND r.finished_at IS NULL
+ORDER BY r.run_id LIMIT %(limit)s;
+
 -- run_names --
 -- Whose runs these are.
 SELECT r.run_id, r.namespace, t.name, r.task_id FROM unnest(%(run_ids)b::uuid[]) AS x (run_id)

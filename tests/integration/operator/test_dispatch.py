@@ -16,6 +16,7 @@ from ordinaut.store import declared, events, log
 from ordinaut.store.log import Progress
 from ordinaut.store.pool import Pool
 from ordinaut.triggers import Match
+from ordinaut_operator import janitor
 from ordinaut_operator.events import dispatch
 from ordinaut_operator.events.dispatch import TRIES, Dispatcher
 from ordinaut_operator.events.react import react
@@ -213,6 +214,72 @@ async def test_what_fails_for_ever_is_passed_over_alone(
 
     assert await made(pool) == ["one", "two"]
     assert not (await progress(pool)).is_behind
+
+
+async def test_a_lot_of_matches_are_handled_some_at_a_time(
+    pool: Pool, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await declare(pool, triggered("t", MAIL), triggered("u", MAIL))
+    monkeypatch.setattr(dispatch, "MATCHES", 3)
+    handled: list[int] = []
+
+    async def counts(connection: Any, matches: Sequence[Match], **more: Any) -> Any:
+        handled.append(len(matches))
+        return await react(connection, matches, **more)
+
+    monkeypatch.setattr(dispatch, "react", counts)
+    texts = ["one", "two", "three", "four", "five"]
+    for text in texts:
+        await publish(pool, text)
+
+    await dispatcher.sweep()
+
+    assert await made(pool) == await made(pool, "u") == texts
+    assert handled == [4, 4, 2]
+    await dispatcher.sweep()
+    assert not (await progress(pool)).is_behind
+
+
+async def test_large_rows_are_handled_some_at_a_time(
+    pool: Pool, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await declare(pool, triggered("t", MAIL))
+    await dispatcher.sweep()
+    monkeypatch.setattr(log, "SIZE", 1)
+    texts = ["one", "two", "three"]
+    for text in texts:
+        await publish(pool, text)
+
+    await dispatcher.sweep()
+    assert await made(pool) == texts[:1]
+    for _ in range(9):
+        await dispatcher.sweep()
+
+    assert await made(pool) == texts
+    assert not (await progress(pool)).is_behind
+
+
+async def test_a_run_made_while_its_task_is_deleted_is_cancelled(
+    pool: Pool, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await declare(pool, triggered("t", MAIL))
+
+    async def deleted_meanwhile(*arguments: Any, **more: Any) -> Any:
+        done = await react(*arguments, **more)
+        async with pool.connection() as connection:
+            gone = await declared.incarnations(connection, origin=Origin.API)
+        await remove(pool, gone, origin=Origin.API)
+        return done
+
+    monkeypatch.setattr(dispatch, "react", deleted_meanwhile)
+    await publish(pool, "one")
+    await dispatcher.sweep()
+
+    assert await janitor.cancel_orphans(pool) == 1
+    assert await janitor.cancel_orphans(pool) == 0
+    async with pool.connection() as connection:
+        row = await (await connection.execute("SELECT phase, reason FROM run")).fetchone()
+    assert row == ("Cancelled", "TaskDeleted")
 
 
 async def test_tasks_of_all_origins_are_triggered(pool: Pool, dispatcher: Dispatcher) -> None:

@@ -79,6 +79,17 @@ def refills() -> float:
     return next(one.value for one in metrics.STREAM_REFILLS.collect()[0].samples if one.name.endswith("_total"))
 
 
+async def test_large_rows_are_appended_some_at_a_time_in_one_sweep(
+    pool: Pool, client: Redis, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append(pool, numbered(1, 2), numbered(3), numbered(4))
+    monkeypatch.setattr(eventlog, "SIZE", 1)
+
+    assert await relay.sweep() == 4
+
+    assert await numbers(client) == [1, 2, 3, 4]
+
+
 async def test_events_become_cloudevents_in_their_order(pool: Pool, client: Redis, relay: Relay) -> None:
     await declare(pool, task("t", LOG))
     run_id = await run_now(pool, namespace="default", name="t")

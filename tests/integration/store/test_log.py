@@ -5,6 +5,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +75,19 @@ async def test_only_one_moves_at_a_time(pool: Pool) -> None:
 
     assert all(len(one) in (0, 10) for one in taken)
     assert await read(pool) == [str(number) for number in range(50)]
+
+
+async def test_a_read_takes_no_more_than_fits(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [str(number) * 1000 for number in range(6)]
+    await append(pool, *(happened("default", name) for name in names))
+    monkeypatch.setattr(log, "SIZE", 2500)
+
+    taken = [len(await take_in(pool)) for _ in range(3)]
+
+    assert taken == [3, 3, 0]
+    assert await read(pool) == names[:3]
+    monkeypatch.setattr(log, "SIZE", 1)
+    assert await read(pool) == names[:1]  # one comes always, however large
 
 
 async def test_readers_choose_by_namespace_and_type(pool: Pool) -> None:

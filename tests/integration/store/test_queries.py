@@ -278,8 +278,8 @@ def cases(world: World) -> dict[str, Case]:
         "log_begin": Case({"created_at": now, "namespace": "default"}, 1),
         # log.sql
         "lock_reader": Case({"reader": "stream"}, 1),
-        "take_in": Case({"limit": 1}, 1),
-        "log_after": Case({"position": 0, "limit": 9}, 1),
+        "take_in": Case({"limit": 1, "size": 9}, 1),
+        "log_after": Case({"position": 0, "limit": 9, "size": 9}, 1),
         "log_after_about": Case({"position": 0, "limit": 9, "about": ["default"]}, 1),
         "log_end": Case({}, 1),
         "log_cursor": Case({"reader": "stream"}, 1),
@@ -564,6 +564,7 @@ def _run_cases(world: World, *, new: UUID) -> dict[str, Case]:
         "finish_waiting_steps": Case({"run_ids": [world.delayed, world.done], "phase": "Cancelled"}, 1),
         "forget_delayed": Case({"run_ids": [world.delayed, world.pending]}, 1),
         "notify_cancel": Case({"run_ids": [world.leased, world.done]}, 2),
+        "runs_of_deleted_tasks": Case({"limit": 9}, 0),
         "unfinished_runs_of": Case({"task_ids": [world.briefing]}, 4),
         "run_names": Case({"run_ids": [world.done, new]}, 1),
         "get_run": Case({"namespace": "default", "run_id": world.leased}, 1),

@@ -26,6 +26,8 @@ def test_an_object_a_list_and_lines_are_read_with_their_places(tmp_path: Path) -
     assert one == [Given(PLAIN, name)]
     several, name = given(tmp_path, orjson.dumps([PLAIN, CLOUD]).decode())
     assert several == [Given(PLAIN, f"{name}[0]"), Given(CLOUD, f"{name}[1]")]
+    items, name = given(tmp_path, orjson.dumps({"items": [PLAIN]}).decode())
+    assert items == [Given(PLAIN, f"{name}: items[0]")]
     line, space = orjson.dumps(PLAIN).decode(), "\u2028"
     lines, name = given(tmp_path, f'{line}\n\n{{"type": "a.b", "data": "{space}"}}\r\n', "events.jsonl")
     assert lines == [Given(PLAIN, f"{name}:1"), Given({"type": "a.b", "data": space}, f"{name}:3")]
@@ -38,6 +40,8 @@ def test_an_object_a_list_and_lines_are_read_with_their_places(tmp_path: Path) -
         ("[]", "events.json: no event in there"),
         ("7", "events.json: not an event"),
         ("[7]", r"events.json\[0\]: not an event"),
+        ('{"items": [7]}', r"events.json: items\[0\]: not an event"),
+        ('{"items": []}', "events.json: no event in there"),
         ("{\n", "events.json: not JSON: .*line 2"),
         ('{"type": "a.b"}\n{', "events.json:2: not JSON"),
         ('{"type": "a.b"}\n7', "events.json:2: not an event"),
