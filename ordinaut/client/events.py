@@ -1,6 +1,7 @@
 """Events: publishing them, and reading what happened lately."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -131,9 +132,10 @@ class Events(Namespaced):
             "since": moment(since),
         }
         call = Call("GET", self._path("events", "stream"), query)
-        async for event in follow(self._connection, call, what="events", patience=patience):
-            found = None if event.name == GAP else self._read("CloudEvent", event.data)
-            yield Followed(event.id or "", found)
+        async with aclosing(follow(self._connection, call, what="events", patience=patience)) as messages:
+            async for event in messages:
+                found = None if event.name == GAP else self._read("CloudEvent", event.data)
+                yield Followed(event.id or "", found)
 
 
 @dataclass(frozen=True, slots=True)

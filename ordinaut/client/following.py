@@ -8,7 +8,8 @@ nothing is missed and nothing comes twice.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
@@ -27,7 +28,7 @@ _OVER: Final = "final"
 
 async def follow(
     connection: Connection, call: Call, *, what: str, patience: float | None = None
-) -> AsyncIterator[ServerEvent]:
+) -> AsyncGenerator[ServerEvent]:
     """
     Yield the messages of a stream, but for those that only say where it stands, until it is over.
 
@@ -42,14 +43,16 @@ async def follow(
     while True:
         pause: float | None = None
         try:
-            async for event in _messages(connection, call, last_id):
-                tries, since, last_id = 0, time.monotonic(), event.id or last_id
-                if event.name == "end":
-                    if event.data["reason"] == _OVER:
-                        return
-                    pause = event.retry or 0.0
-                elif event.name:
-                    yield event
+            # Closed here, not whenever Python finds time for it: the connection goes with it.
+            async with aclosing(_messages(connection, call, last_id)) as messages:
+                async for event in messages:
+                    tries, since, last_id = 0, time.monotonic(), event.id or last_id
+                    if event.name == "end":
+                        if event.data["reason"] == _OVER:
+                            return
+                        pause = event.retry or 0.0
+                    elif event.name:
+                        yield event
             error: ClientError = Unreachable(f"the stream of {what} ended before the end")
         except ClientError as broken:
             error = broken
@@ -75,8 +78,8 @@ def _pause(connection: Connection, error: ClientError, *, tries: int, left: floa
     return max(pause, longest * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
 
 
-async def _messages(connection: Connection, call: Call, last_id: str | None) -> AsyncIterator[ServerEvent]:
+async def _messages(connection: Connection, call: Call, last_id: str | None) -> AsyncGenerator[ServerEvent]:
     headers = {} if last_id is None else {"Last-Event-ID": last_id}
-    async with connection.lines(replace(call, headers=headers)) as lines:
-        async for event in read_events(lines):
+    async with connection.lines(replace(call, headers=headers)) as lines, aclosing(read_events(lines)) as events:
+        async for event in events:
             yield event

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,11 +89,12 @@ class Runs(Namespaced):
         A stream that breaks off is opened again, for as long as ``retries`` of the client allow without any news.
         """
         call = Call("GET", self._path("runs", run, "events"))
-        async for event in follow(self._connection, call, what=f"run {run}"):
-            if event.name == "run":
-                yield self._read("Run", event.data)
-                if is_over(event.data):
-                    return
+        async with aclosing(follow(self._connection, call, what=f"run {run}")) as messages:
+            async for event in messages:
+                if event.name == "run":
+                    yield self._read("Run", event.data)
+                    if is_over(event.data):
+                        return
 
     async def events(self, run: str, *, patience: float | None = None) -> AsyncIterator["shapes.CloudEvent"]:
         """
@@ -101,9 +103,10 @@ class Runs(Namespaced):
         ``patience`` are the seconds for which the API may be away meanwhile; without it, as ``retries`` of the client.
         """
         call = Call("GET", self._path("runs", run, "events"), {"tell": "events"})
-        async for event in follow(self._connection, call, what=f"run {run}", patience=patience):
-            if event.name != GAP:
-                yield self._read("CloudEvent", event.data)
+        async with aclosing(follow(self._connection, call, what=f"run {run}", patience=patience)) as messages:
+            async for event in messages:
+                if event.name != GAP:
+                    yield self._read("CloudEvent", event.data)
 
     async def _run(self, call: Call) -> "shapes.Run":
         found: shapes.Run = await self._ask("Run", call)

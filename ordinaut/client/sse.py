@@ -5,7 +5,7 @@ Server-sent events, as the HTML standard defines their stream. Pure.
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ class ServerEvent:
     retry: float | None = None
 
 
-async def read_events(lines: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
+async def read_events(lines: AsyncIterator[str]) -> AsyncGenerator[ServerEvent]:
     """Yield the events in lines; comments, which keep the connection alive, are passed over."""
     name, data = "message", list[str]()
     last_id: str | None = None

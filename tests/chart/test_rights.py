@@ -19,7 +19,7 @@ from tests.chart.release import NAMESPACE, Release
 from tests.chart.users import Users, working
 from tests.cluster.audit import Trail
 from tests.cluster.controlplane import ControlPlane
-from tests.declaring import manifest
+from tests.declaring import hook, manifest
 from tests.running import until
 from tests.timing import at_most
 from tests.toolserver import ToolServer
@@ -83,9 +83,10 @@ def worked(
         # A first release brings the CRDs; the operator of the second finds a Task when it starts.
         release.install({**watched, "operator": {"replicas": 0}})
         for each in (users, others):
-            each.apply(*working(["one"], tools=tools.url, tasks=["declared"]))
+            each.apply(*working(["one"], tools=tools.url, tasks=["declared"]), hook("mail", "mail.received"))
         release.upgrade({**watched, "migrations": {"mode": "none"}})
         until(lambda: users.ready("Task", "declared"), what="the status of the Task")
+        until(lambda: users.object("Hook", "mail").get("status"), what="the status of the Hook")
         users.apply(skipping())
         until(lambda: tools.calls("one"), what="a run")
         answers = ask_the_api(release, users, others)

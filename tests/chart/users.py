@@ -47,7 +47,7 @@ class Users:
     def clear(self) -> None:
         """Delete all that was applied."""
         if "tasks.ordinaut.io" in self._control_plane.kubectl("get", "crd", "--output=name").stdout:
-            self.kubectl("delete", "tasks,pipelines,tools", "--all", "--wait=false")
+            self.kubectl("delete", "tasks,pipelines,tools,hooks", "--all", "--wait=false")
 
 
 def working(steps: Sequence[str], *, tools: str, tasks: Sequence[str]) -> list[dict[str, Any]]:

@@ -97,6 +97,10 @@ class Inbox:
                 await self._look()
             except ClosedError:
                 log.info("inbox opened", key=inbox.INBOX)
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                # Said once: the relay, which looks all the time, says that Redis is away.
+                log.info("inbox waits for Redis", reason=explained(error))
+                await asyncio.sleep(self._backoff.next())
             except redis.RedisError as error:
                 why = explained(error)
                 if "inbox" not in self._readiness.reasons:
