@@ -147,7 +147,7 @@ class _Session:
         if not redis_url:
             with self._console.part("Valkey") as notes:
                 redis_url = await stack.enter_async_context(servers.valkey(self._data.valkey))
-                notes.append(shown(self._data.valkey))
+                notes += [shown(self._data.valkey), redis_url]
         return Urls(database=database_url, redis=redis_url)
 
     @contextlib.asynccontextmanager
