@@ -66,7 +66,7 @@ async def test_partitions_are_made_ahead_and_dropped_after_their_retention(pool:
 
     await keep(pool)
 
-    for parent, kept in (("run", 30), ("step", 30), ("event_log", 3)):
+    for parent, kept in (("run", 30), ("step", 30), ("event_log", 4)):
         assert await values(pool, days(parent)) == [today + timedelta(n) for n in range(-kept, 8)]
 
 
@@ -161,7 +161,7 @@ async def test_a_new_partition_is_like_the_others(pool: Pool) -> None:
     today = datetime.now(UTC).date()
     await values(pool, "SELECT ensure_partitions(%s, %s)", [today + timedelta(50), today + timedelta(50)])
 
-    for parent, indexes in (("run", 3), ("step", 1), ("event_log", 3)):
+    for parent, indexes in (("run", 3), ("step", 1), ("event_log", 4)):
         name = f"{parent}_{today + timedelta(50):%Y%m%d}"
         attached = await values(
             pool,
