@@ -20,6 +20,7 @@ from ordinaut_api.streams import Unread
 TASKS = "/v1/namespaces/default/tasks"
 PIPELINES = "/v1/namespaces/default/pipelines"
 TOOLS = "/v1/namespaces/default/tools"
+HOOKS = "/v1/namespaces/default/hooks"
 RUNS = "/v1/namespaces/default/runs"
 EVENTS = "/v1/namespaces/default/events"
 AUDIT = "/v1/namespaces/default/audit"

@@ -20,7 +20,7 @@ from ordinaut.store.pool import Pool
 from ordinaut_api import body
 from tests import servers
 from tests.declaring import declare, task
-from tests.integration.serving import MERGE_PATCH, PIPELINES, RUNS, TASKS, TOOLS, problem, serving
+from tests.integration.serving import HOOKS, MERGE_PATCH, PIPELINES, RUNS, TASKS, TOOLS, problem, serving
 from tests.wrong_manifests.catalog import WRONG_MANIFESTS
 
 pytestmark = pytest.mark.integration
@@ -44,14 +44,14 @@ async def until(condition: Callable[[], Any], *, seconds: float = 60) -> None:
 async def test_wrong_manifests_are_refused_with_the_messages_of_kubectl(api: httpx2.AsyncClient) -> None:
     for wrong in WRONG_MANIFESTS:
         (document,) = yamldocs.read(wrong.text, source=wrong.path.name)
-        collection = {"Task": TASKS, "Pipeline": PIPELINES, "Tool": TOOLS}[document.data["kind"]]
+        collection = {"Task": TASKS, "Pipeline": PIPELINES, "Tool": TOOLS, "Hook": HOOKS}[document.data["kind"]]
         # A name that no path can have stands in the manifest only.
         name = document.data["metadata"]["name"]
         name = name if re.fullmatch(r"[a-z0-9.-]{1,63}", name) else "wrong"
         found = problem(await api.put(f"{collection}/{name}", json=document.data), 422, "invalid")
         said = [error["detail"] for error in found["errors"]]
         assert any(wrong.refusal in one for one in said), (wrong, said)
-    for collection in (TASKS, PIPELINES, TOOLS):
+    for collection in (TASKS, PIPELINES, TOOLS, HOOKS):
         assert (await api.get(collection)).json() == {"items": []}
 
 

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.integration
 
 JSON = {"content-type": "application/json"}
 PATCH = {"content-type": "application/merge-patch+json"}
-WITH_BODY = [one for one in operations() if "requestBody" in one.described]
+WITH_BODY = [one for one in operations() if "requestBody" in one.described and not one.signed]
+"""But for deliveries of webhooks: of those nothing is said before their signature is right."""
 
 BODIES = {
     "100,000 nested arrays": (b"[" * 100_000 + b"]" * 100_000, "malformed too-large"),
