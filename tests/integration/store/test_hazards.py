@@ -187,10 +187,11 @@ async def test_who_is_at_work_on_a_lost_lease_is_not_ended(pool: Pool) -> None:
         (leased,) = await work.lease(connection, worker="w", limit=1, ttl=timedelta(seconds=-10))
         async with other.transaction():
             assert [item.run_id for item in await work.take_expired(other)] == [leased.run_id]
-            slow = asyncio.create_task(other.execute("SELECT pg_sleep(0.5)"))
+            slow = asyncio.create_task(other.execute("SELECT pg_sleep(1)"))
             ended = 0
             while not slow.done():
-                ended += await work.end_lockers(connection, late=timedelta(milliseconds=1))
+                # Longer than the statement may take to begin, shorter than it takes.
+                ended += await work.end_lockers(connection, late=timedelta(milliseconds=600))
                 await asyncio.sleep(0.01)
             await slow
         assert ended == 0
