@@ -60,6 +60,23 @@ class _Round:
     more: bool = False
 
 
+@dataclass(slots=True)
+class _Failed:
+    """How often in a row the row behind a position has failed by itself; another operator may have gone past it."""
+
+    behind: int = -1
+    times: int = 0
+
+    def add(self, progress: Progress) -> None:
+        """Count one more failure of the row that comes next."""
+        self.times = self.times + 1 if progress.position == self.behind else 1
+        self.behind = progress.position
+
+    def is_hopeless(self, progress: Progress) -> bool:
+        """Whether the row that comes next has failed too often."""
+        return progress.position == self.behind and self.times >= TRIES
+
+
 class Dispatcher:
     """
     Moves events on and triggers tasks.
@@ -94,8 +111,7 @@ class Dispatcher:
         self._passing = asyncio.Lock()
         self._alone_until = 0
         """Rows up to this position are handled one by one, since they have failed together."""
-        self._failed = 0
-        """How often in a row the next one of them has failed by itself."""
+        self._failed = _Failed()
         self._rows = BATCH
 
     def wake(self) -> None:
@@ -122,14 +138,12 @@ class Dispatcher:
 
     async def _round(self) -> _Round:
         try:
-            done = await self._dispatch()
+            return await self._dispatch()
         except Exception as error:
             if not is_away(error):
                 # Whatever is wrong with triggers: what happened is told all the same, and they are tried again.
                 await self._fall_back(counts=not isinstance(error, psycopg.errors.QueryCanceled))
             raise
-        self._failed = 0
-        return done
 
     async def _dispatch(self) -> _Round:
         done = Reactions()
@@ -145,7 +159,7 @@ class Dispatcher:
             if not rows:
                 return _Round()
             reached = rows[-1].position
-            if self._failed >= TRIES:
+            if limit == 1 and self._failed.is_hopeless(progress):
                 metrics.EVENTS_PASSED_OVER.inc()
                 log.error("events passed over, no task was triggered by them", row=rows[0].id, about=rows[0].about)
             else:
@@ -176,8 +190,9 @@ class Dispatcher:
         ``counts``: it was the fault of the row at hand, if that was tried alone, and not of somebody who held a lock.
         """
         async with self._pool.connection() as connection, connection.transaction():
-            if counts and self._is_alone(await eventlog.progress(connection, "triggers")):
-                self._failed += 1
+            progress = await eventlog.progress(connection, "triggers")
+            if counts and self._is_alone(progress):
+                self._failed.add(progress)
             if await eventlog.lock(connection, eventlog.MOVER) and await eventlog.take_in(connection, limit=BATCH):
                 await eventlog.tell(connection)
             self._alone_until = max(self._alone_until, await eventlog.end(connection))

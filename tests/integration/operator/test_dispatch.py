@@ -9,8 +9,7 @@ import pytest
 from ordinaut.access.caller import Authority, Caller
 from ordinaut.declaration import publishing
 from ordinaut.declaration.apply import remove
-from ordinaut.declaration.publishing import NewEvent
-from ordinaut.events.envelope import Event
+from ordinaut.events.envelope import Event, NewEvent
 from ordinaut.states import Origin
 from ordinaut.store import declared, events, log
 from ordinaut.store.log import Progress
@@ -257,6 +256,27 @@ async def test_large_rows_are_handled_some_at_a_time(
 
     assert await made(pool) == texts
     assert not (await progress(pool)).is_behind
+
+
+async def test_what_another_operator_has_gone_past_makes_nothing_else_be_passed_over(
+    pool: Pool, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await declare(pool, triggered("t", MAIL))
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise ValueError("a defect")
+
+    await publish(pool, "poison")
+    with monkeypatch.context() as defect:
+        defect.setattr(dispatch, "react", fails)
+        for _ in range(1 + TRIES):
+            with pytest.raises(ValueError, match="a defect"):
+                await dispatcher.sweep()
+    await Dispatcher(pool, max_hops=8).sweep()
+    await publish(pool, "one")
+    await dispatcher.sweep()
+
+    assert await made(pool) == ["poison", "one"]
 
 
 async def test_a_run_made_while_its_task_is_deleted_is_cancelled(
