@@ -23,7 +23,7 @@ import redis
 from bench.contest import PATIENCE, Broken
 from bench.report import Options, Report, milliseconds, quantile
 from bench.system import Meter, Reading, System, system
-from ordinaut.events.envelope import Published
+from ordinaut.events.envelope import NewEvent, Published
 from ordinaut.store import events, log
 from ordinaut.store.log import Reader
 from ordinaut.store.pool import Pool
@@ -161,7 +161,7 @@ async def _publish(pool: Pool, count: int, *, topic: Callable[[int], str], toget
     async with pool.connection() as connection, connection.transaction():
         for first in range(0, count, together):
             one = [
-                Published(topic(n), "default", "bench", data={"number": n}).compact()
+                Published(NewEvent(topic(n), data={"number": n}), "default", "bench").compact()
                 for n in range(first, min(count, first + together))
             ]
             await events.add(connection, one)

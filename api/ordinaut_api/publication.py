@@ -17,8 +17,9 @@ from starlette.requests import Request
 from ordinaut import shapes
 from ordinaut.computing import compute
 from ordinaut.errors import FieldError, Invalid, Mistake, Mistakes
-from ordinaut.events.attributes import RUN, NewEvent
+from ordinaut.events.attributes import RUN
 from ordinaut.events.cloudevents import HEADER, REQUIRED, header_of, of_document, of_headers
+from ordinaut.events.envelope import NewEvent
 from ordinaut_api import body
 from ordinaut_api.problems import Problem, ProblemError
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from ordinaut.access.caller import Caller
 from ordinaut.computing import compute
 from ordinaut.errors import FieldError, Invalid
-from ordinaut.events.attributes import NewEvent, mistakes
-from ordinaut.events.envelope import Published
+from ordinaut.events.attributes import mistakes
+from ordinaut.events.envelope import NewEvent, Published
 from ordinaut.store import events as outbox
 from ordinaut.store.pool import Connection
 
@@ -37,7 +37,7 @@ async def publish(
     """
     if wrong := await compute(_all_mistakes, events):
         raise Invalid(wrong)
-    accepted = [_published(event, namespace=namespace, by=by.user, source=source).compact() for event in events]
+    accepted = [Published(event, namespace, by.user, source=source).compact() for event in events]
     return await outbox.append(connection, accepted)
 
 
@@ -47,23 +47,3 @@ def _all_mistakes(events: Sequence[NewEvent]) -> list[FieldError]:
         for place, event in enumerate(events)
         for mistake in mistakes(event)
     ]
-
-
-def _published(event: NewEvent, *, namespace: str, by: str, source: str | None) -> Published:
-    return Published(
-        event.type,
-        namespace,
-        by,
-        data=event.data,
-        subject=event.subject,
-        source=event.source if event.source is not None else source,
-        id=event.id,
-        time=event.time,
-        contenttype=event.contenttype,
-        schema=event.schema,
-        base64=event.base64,
-        more=event.more,
-    )
-
-
-__all__ = ["NewEvent", "publish"]

@@ -9,7 +9,6 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from posixpath import normpath
 from typing import Any, Final
@@ -18,7 +17,7 @@ from urllib.parse import unquote
 import orjson
 
 from ordinaut.errors import FieldError, Mistake
-from ordinaut.events.envelope import SOURCE_PREFIX
+from ordinaut.events.envelope import SOURCE_PREFIX, NewEvent
 from ordinaut.resources.eventtype import (
     MAX_ID,
     MAX_TEXT,
@@ -58,27 +57,6 @@ _TIME: Final = re.compile(
 _EXTENSION: Final = re.compile("[a-z0-9]{1,20}")
 _RUN_ID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_INTEGER: Final = 2**31
-
-
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """
-    An event as a publisher gives it. What is left out gets a value when it is accepted, or is left out for good.
-
-    ``contenttype``, ``schema`` and ``base64`` are CloudEvents' ``datacontenttype``, ``dataschema`` and ``data_base64``;
-    ``more`` are extension attributes. Of ``data`` and ``base64`` there is one at most.
-    """
-
-    type: str
-    data: Any = None
-    subject: str | None = None
-    source: str | None = None
-    id: str | None = None
-    time: str | None = None
-    contenttype: str | None = None
-    schema: str | None = None
-    base64: str | None = None
-    more: Mapping[str, str | bool | int] = field(default_factory=dict)
 
 
 def mistakes(event: NewEvent) -> Iterator[FieldError]:

@@ -15,7 +15,8 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from ordinaut.errors import FieldError, Invalid, Mistake
-from ordinaut.events.attributes import CORE, MAX_DATA, NewEvent, from_base64, not_base64, too_large
+from ordinaut.events.attributes import CORE, MAX_DATA, from_base64, not_base64, too_large
+from ordinaut.events.envelope import NewEvent
 
 VERSION: Final = "1.0"
 REQUIRED: Final = ("specversion", "id", "source", "type")

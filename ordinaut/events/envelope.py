@@ -58,17 +58,15 @@ def compacted(
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class NewEvent:
     """
-    Something that a caller tells, of a type of its own.
+    An event as a publisher gives it. What is left out gets a value when it is accepted, or is left out for good.
 
-    ``by`` is the caller's name. Readers can rely on it and on ``namespace``: all else is the caller's. Of ``data`` and
-    ``base64`` there is one at most; ``more`` are extension attributes.
+    ``contenttype``, ``schema`` and ``base64`` are CloudEvents' ``datacontenttype``, ``dataschema`` and ``data_base64``;
+    ``more`` are extension attributes. Of ``data`` and ``base64`` there is one at most.
     """
 
     type: str
-    namespace: str
-    by: str
     data: Any = None
     subject: str | None = None
     source: str | None = None
@@ -79,21 +77,37 @@ class Published:
     base64: str | None = None
     more: Mapping[str, str | bool | int] = field(default_factory=dict)
 
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """
+    Something that a caller tells, of a type of its own.
+
+    ``by`` is the caller's name. Readers can rely on it and on ``namespace``: all else is the caller's. ``source`` is
+    that of an event without one.
+    """
+
+    event: NewEvent
+    namespace: str
+    by: str
+    source: str | None = None
+
     def compact(self) -> dict[str, Any]:
         """Return the form for the outbox, without what is not given."""
+        event = self.event
         full = {
-            "type": self.type,
+            "type": event.type,
             "ns": self.namespace,
             "by": self.by,
-            "data": self.data,
-            "subject": self.subject,
-            "source": self.source,
-            "id": self.id,
-            "time": self.time,
-            "contenttype": self.contenttype,
-            "schema": self.schema,
-            "base64": self.base64,
-            "more": dict(self.more) or None,
+            "data": event.data,
+            "subject": event.subject,
+            "source": event.source if event.source is not None else self.source,
+            "id": event.id,
+            "time": event.time,
+            "contenttype": event.contenttype,
+            "schema": event.schema,
+            "base64": event.base64,
+            "more": dict(event.more) or None,
         }
         return {key: value for key, value in full.items() if value is not None}
 

@@ -103,20 +103,14 @@ async def take_in(connection: Connection, *, limit: int) -> list[LogRow]:
     return await cursor.fetchall()
 
 
-async def after(
-    connection: Connection, position: int, *, limit: int, about: Sequence[str] | None = None
-) -> list[LogRow]:
+async def after(connection: Connection, position: int, *, limit: int) -> list[LogRow]:
     """
     Return the rows behind a position, in their order.
 
-    These are fewer than ``limit`` rows, too, where they are large: nothing is left when none comes. ``about`` are
-    namespaces, or types as `namespace/type`: only rows with such events, which hold others, too.
+    These are fewer than ``limit`` rows, too, where they are large: nothing is left when none comes.
     """
     cursor = connection.cursor(row_factory=args_row(LogRow), binary=True)
-    if about is None:
-        await cursor.execute(SQL["log_after"], {"position": position, "limit": limit, "size": SIZE})
-    else:
-        await cursor.execute(SQL["log_after_about"], {"position": position, "limit": limit, "about": list(about)})
+    await cursor.execute(SQL["log_after"], {"position": position, "limit": limit, "size": SIZE})
     return await cursor.fetchall()
 
 

@@ -15,8 +15,7 @@ import redis
 
 from ordinaut.access.caller import LOCAL
 from ordinaut.declaration import publishing
-from ordinaut.events.attributes import NewEvent
-from ordinaut.events.envelope import expand, id_of, key_of
+from ordinaut.events.envelope import NewEvent, expand, id_of, key_of
 from ordinaut.events.inbox import GROUP, INBOX, REJECTED
 from ordinaut.events.stream import STREAM
 from tests.declaring import declare, task

@@ -12,7 +12,7 @@ from ordinaut import shapes
 from ordinaut.declaration import publishing
 from ordinaut.errors import Invalid, Mistake
 from ordinaut.events.attributes import MAX_DATA
-from ordinaut.events.envelope import SOURCE_PREFIX
+from ordinaut.events.envelope import SOURCE_PREFIX, NewEvent
 from ordinaut.metrics import WEBHOOKS
 from ordinaut.store import hooks
 from ordinaut.store.pool import Connection
@@ -32,7 +32,7 @@ async def accept(delivery: Delivery) -> Response:
     door = delivery.door
     id_ = delivery.about.id or delivery.digest.hex()
     type_ = event_type(door.topic, kind=delivery.about.kind)
-    event = publishing.NewEvent(type=type_, id=id_, data=delivery.document)
+    event = NewEvent(type=type_, id=id_, data=delivery.document)
     fresh = False
 
     async def work(connection: Connection) -> Answer:

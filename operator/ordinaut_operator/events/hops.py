@@ -2,24 +2,22 @@
 How many runs of events stand one behind the other: what ends tasks that set each other off for ever.
 
 A run of an event has one hop more than the run that caused the event. Ordinaut's own events say which run that was;
-publishers say it with the extension attribute `CAUSE`. Pure; :mod:`react` knows the hops of runs.
+publishers say it with the extension attribute `RUN`. Pure; :mod:`react` knows the hops of runs.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
+from ordinaut.events.attributes import RUN
 from ordinaut.events.envelope import TYPE_PREFIX
-
-CAUSE: Final = "ordinautrun"
-"""The extension attribute by which publishers name the run that has caused an event."""
 
 SKIPPED: Final = f"{TYPE_PREFIX}task.skipped"
 
 
 def cause_of(event: Mapping[str, Any]) -> UUID | None:
     """Return the run that has caused a CloudEvent, as far as it says so."""
-    text = _data(event).get("run") if event["type"].startswith(TYPE_PREFIX) else event.get(CAUSE)
+    text = _data(event).get("run") if event["type"].startswith(TYPE_PREFIX) else event.get(RUN)
     try:
         return UUID(text) if isinstance(text, str) else None
     except ValueError:

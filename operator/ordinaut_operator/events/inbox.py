@@ -25,8 +25,9 @@ from ordinaut.computing import compute
 from ordinaut.declaration import publishing
 from ordinaut.errors import FieldError, Invalid, Mistake
 from ordinaut.events import cloudevents, inbox
-from ordinaut.events.attributes import NewEvent, mistakes
+from ordinaut.events.attributes import mistakes
 from ordinaut.events.connection import explained
+from ordinaut.events.envelope import NewEvent
 from ordinaut.events.inbox import ClosedError, InboxEntry
 from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness

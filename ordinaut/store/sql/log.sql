@@ -27,11 +27,6 @@ SELECT position, id, created_at, about, events::text AS text FROM (
           WHERE position > %(position)s ORDER BY position LIMIT %(limit)s) l
 ) sized WHERE before < %(size)s ORDER BY position;
 
--- log_after_about --
--- As log_after, but only rows with events of these namespaces, or of types in them.
-SELECT position, id, created_at, about, events::text AS text FROM event_log
-WHERE position > %(position)s AND about && %(about)b::text[] ORDER BY position LIMIT %(limit)s;
-
 -- log_end --
 -- The position of the last row.
 SELECT coalesce(max(position), 0) FROM event_log;

@@ -12,9 +12,8 @@ from redis.asyncio import Redis
 
 from ordinaut.declaration import publishing
 from ordinaut.events import inbox
-from ordinaut.events.attributes import NewEvent
 from ordinaut.events.connection import connect
-from ordinaut.events.envelope import expand
+from ordinaut.events.envelope import NewEvent, expand
 from ordinaut.events.inbox import GROUP, INBOX, REJECTED, ClosedError
 from ordinaut.probes import Readiness
 from ordinaut.store.pool import Connection, Pool

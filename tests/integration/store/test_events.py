@@ -9,11 +9,10 @@ from redis.asyncio import Redis
 
 from ordinaut.access.caller import Authority, Caller
 from ordinaut.declaration import publishing
-from ordinaut.declaration.publishing import NewEvent
 from ordinaut.errors import Invalid
 from ordinaut.events import stream
 from ordinaut.events.connection import connect
-from ordinaut.events.envelope import Event, compact_type
+from ordinaut.events.envelope import Event, NewEvent, compact_type
 from ordinaut.store import event_lists, events
 from ordinaut.store.event_lists import Wanted
 from ordinaut.store.listen import listen

@@ -90,16 +90,6 @@ async def test_a_read_takes_no_more_than_fits(pool: Pool, monkeypatch: pytest.Mo
     assert await read(pool) == names[:1]  # one comes always, however large
 
 
-async def test_readers_choose_by_namespace_and_type(pool: Pool) -> None:
-    rows = [happened("default", "a"), happened("other", "b"), happened("default", "c", type_="run.failed")]
-    await append(pool, *rows)
-    await take_in(pool)
-
-    assert await read(pool, about=["default"]) == ["a", "c"]
-    assert await read(pool, about=["default/run.failed", "other/run.created"]) == ["b", "c"]
-    assert await read(pool, about=["nobody"]) == []
-
-
 async def test_texts_come_where_somebody_subscribes(pool: Pool) -> None:
     async with pool.connection() as connection:
         await connection.execute("INSERT INTO subscription_version VALUES ('default', 1)")

@@ -280,7 +280,6 @@ def cases(world: World) -> dict[str, Case]:
         "lock_reader": Case({"reader": "stream"}, 1),
         "take_in": Case({"limit": 1, "size": 9}, 1),
         "log_after": Case({"position": 0, "limit": 9, "size": 9}, 1),
-        "log_after_about": Case({"position": 0, "limit": 9, "about": ["default"]}, 1),
         "log_end": Case({}, 1),
         "log_cursor": Case({"reader": "stream"}, 1),
         "notify_log": Case({}, 1),

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ordinaut.events.attributes import MAX_DATA, MAX_EXTENSIONS, NewEvent, mistakes
+from ordinaut.events.attributes import MAX_DATA, MAX_EXTENSIONS, mistakes
+from ordinaut.events.envelope import NewEvent
 from ordinaut.resources.eventtype import MAX_ID, MAX_TEXT, MAX_TYPE, OWN, is_reserved, is_type
 
 RUN = "019ab0d2-7c1e-7cc3-98c4-dc0c0c07398f"
