@@ -66,7 +66,7 @@ async def test_partitions_are_made_ahead_and_dropped_after_their_retention(pool:
 
     await keep(pool)
 
-    for parent, kept in (("run", 30), ("step", 30), ("event_log", 4)):
+    for parent, kept in (("run", 30), ("step", 30), ("event_log", 3)):
         assert await values(pool, days(parent)) == [today + timedelta(n) for n in range(-kept, 8)]
 
 
