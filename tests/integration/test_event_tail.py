@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -35,12 +36,10 @@ class Tail:
         self.process = subprocess.Popen(command, stdout=self._out, stderr=self._err)
 
     def lines(self) -> list[str]:
-        self._out.seek(0)
-        return self._out.read().decode().splitlines()
+        return _read(self._out).splitlines()
 
     def complaints(self) -> str:
-        self._err.seek(0)
-        return self._err.read().decode()
+        return _read(self._err)
 
     async def shows(self, condition: Callable[[list[str]], object]) -> None:
         await asyncio.to_thread(
@@ -56,6 +55,11 @@ class Tail:
         self.process.wait()
         self._out.close()
         self._err.close()
+
+
+def _read(file: IO[bytes]) -> str:
+    """Return what a process has written so far; a seek would move the place where it writes on, too."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
 
 
 async def test_a_tail_goes_on_over_restarts_of_the_api_and_misses_nothing(pool: Pool, processes: Processes) -> None:
