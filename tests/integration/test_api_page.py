@@ -47,7 +47,11 @@ class Reader:
                     pass
                 case _:
                     url = word
-        answer = self.http.request(method, url, headers=headers, content=body)
+        with self.http.stream(method, url, headers=headers, content=body) as answer:
+            if not answer.headers.get("content-type", "").startswith(
+                "text/event-stream"
+            ):  # which nobody reads to its end
+                answer.read()
         path, _, name = answer.headers.get("location", "").rpartition("/")
         if path.endswith("/runs"):
             self.variables["RUN"] = name

@@ -28,3 +28,10 @@ async def api(database: str, access: Access) -> AsyncIterator[Api]:
 def served(processes: Processes, access: Access) -> Served:
     """The real api process, for what only a socket shows."""
     return serve(processes, access)
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have streams of this process end at once: these tests send all that can be sent, and await whole answers."""
+    monkeypatch.setattr("ordinaut_api.streams.MAX_FOLLOWED", 0.05)
+    monkeypatch.setattr("ordinaut_api.streams.HEARTBEAT", 0.02)

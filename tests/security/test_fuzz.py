@@ -149,13 +149,6 @@ async def target(database: str, access: Access, tmp_path: Path) -> Target:
 
 
 @pytest.fixture(autouse=True)
-def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have streams end at once: a case is over when its answer is."""
-    monkeypatch.setattr("ordinaut_api.streams.MAX_FOLLOWED", 0.05)
-    monkeypatch.setattr("ordinaut_api.streams.HEARTBEAT", 0.02)
-
-
-@pytest.fixture(autouse=True)
 def _stopped() -> Iterator[None]:
     """End the application that schemathesis has started, before its database goes."""
     yield
