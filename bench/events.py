@@ -176,12 +176,12 @@ async def _fires(pool: Pool) -> int:
 async def _caught_up(it: System, reader: Reader, *, count: int) -> Taken:
     """Start an operator and measure from its first batch until a reader of the log has read all."""
     async with it.pool.connection() as connection:
-        start = await log.cursor(connection, reader)
+        start = (await log.progress(connection, reader)).position
         operator = it.processes.start("operator", wait=False, source="directory", directory=it.folder)
         meter = Meter(connection, pids={"operator": [operator.process.pid], "Valkey": [_valkey(it)]})
 
         async def begun() -> bool:
-            return await log.cursor(connection, reader) > start
+            return (await log.progress(connection, reader)).position > start
 
         async def done() -> bool:
             row = await (await connection.execute(b"SELECT count(*) FROM outbox")).fetchone()

@@ -1,10 +1,18 @@
 """What operators do with events, done by a test itself: from the outbox to the log, and from there to the stream."""
 
+from typing import Any
+
 from redis.asyncio import Redis
 
 from ordinaut.store import log as eventlog
-from ordinaut.store.pool import Pool
+from ordinaut.store.pool import Connection, Pool
 from ordinaut_operator.events.relay import Relay
+
+
+async def in_outbox(connection: Connection) -> list[dict[str, Any]]:
+    """Return the events that nobody has moved to the log yet, oldest first."""
+    rows = await (await connection.execute("SELECT events FROM outbox ORDER BY id")).fetchall()
+    return [event for row in rows for event in row[0]]
 
 
 async def take_in(pool: Pool) -> None:

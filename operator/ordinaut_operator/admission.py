@@ -6,7 +6,6 @@ notification that keys are free, new runs wait, or limits have changed. What is 
 :mod:`ordinaut.store.admission`'s; any number of operators may do this at once.
 """
 
-import asyncio
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from ordinaut.logging import get_logger
 from ordinaut.store import admission, keys
 from ordinaut.store.admission import Round
 from ordinaut.store.pool import Pool
+from ordinaut_operator.sweeper import Sweeper
 
 CONTESTS: Final = 1000
 """Contests that each round of mending looks at."""
@@ -25,38 +25,14 @@ HOLDERS: Final = 2000
 log = get_logger(__name__)
 
 
-class Admission:
+class Admission(Sweeper):
     """Lets runs go on whose keys are free."""
 
     def __init__(self, pool: Pool) -> None:
+        super().__init__()
         self._pool = pool
-        self._news = asyncio.Event()
-        self._passing = asyncio.Lock()
         self._round = Round()
         self._healed: UUID = keys.START
-
-    def wake(self) -> None:
-        """Look at the news soon."""
-        self._news.set()
-
-    async def follow(self) -> None:
-        """Look at the news whenever somebody says that there are some, until cancelled."""
-        while True:
-            await self._news.wait()
-            await self.sweep()
-
-    async def sweep(self) -> int:
-        """Let go on whoever can; returns how many runs. What is said meanwhile is seen, too."""
-        admitted = 0
-        async with self._passing:
-            self._news.clear()
-            more = True
-            while more:
-                async with self._pool.connection() as connection:
-                    done = await admission.admit(connection)
-                admitted += done.admitted
-                more = done.more
-        return admitted
 
     async def mend(self) -> int:
         """Free the slots of runs that have ended without that, and go round those that wait; returns how many runs."""
@@ -68,3 +44,14 @@ class Admission:
             metrics.KEYS_HEALED.inc(len(healed.runs))
             log.warning("slots of ended runs freed", runs=[str(run_id) for run_id in healed.runs[:20]])
         return len(healed.runs)
+
+    async def _sweep(self) -> int:
+        """Let go on whoever can; returns how many runs."""
+        admitted = 0
+        more = True
+        while more:
+            async with self._pool.connection() as connection:
+                done = await admission.admit(connection)
+            admitted += done.admitted
+            more = done.more
+        return admitted

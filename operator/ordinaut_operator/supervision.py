@@ -56,6 +56,16 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, StoreUnready, OSError, *unmigrated))
 
 
+def is_cancelled() -> bool:
+    """
+    Whether this task is to end.
+
+    Loops ask, since a library that was waiting may have kept the cancellation to itself: :func:`ordinaut.process.stop`.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def keep_going(job: str, work: Callable[[], Awaitable[None]], *, backoff: Backoff | None = None) -> None:
     """
     Run ``work`` again whenever it fails or ends, until this task is cancelled; ``job`` names it in log and metric.

@@ -120,7 +120,8 @@ class _Life:
     async def end(self, thread: threading.Thread) -> None:
         """Wait for the thread to end; what does not end in time is left alone and no longer listened to."""
         try:
-            await asyncio.wait_for(self.ended.wait(), _STOP_TIMEOUT)
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                await self.ended.wait()
         except TimeoutError:
             log.error("kopf did not stop; its thread is left behind")  # noqa: TRY400 - the traceback is ours, not its
         else:

@@ -67,13 +67,6 @@ def _about(namespace: str, type_: str) -> str:
     return f"{namespace}/{type_}"
 
 
-async def unsent(connection: Connection, *, limit: int) -> list[OutboxRow]:
-    """Return the oldest rows that are not in the log yet."""
-    cursor = connection.cursor(row_factory=class_row(OutboxRow))
-    await cursor.execute(SQL["next_outbox"], {"limit": limit})
-    return await cursor.fetchall()
-
-
 async def logged(connection: Connection, *, since: datetime, after: int, limit: int) -> list[OutboxRow]:
     """Return rows logged by release 0.1, which have no position: since a time and with ids after one, oldest first."""
     cursor = connection.cursor(row_factory=class_row(OutboxRow))

@@ -133,11 +133,6 @@ async def progress(connection: Connection, reader: Reader) -> Progress:
     return Progress(*row)
 
 
-async def cursor(connection: Connection, reader: Reader) -> int:
-    """Return how far a reader has come."""
-    return (await progress(connection, reader)).position
-
-
 async def move_cursor(connection: Connection, reader: Reader, position: int) -> None:
     """Remember that a reader has come so far; never back."""
     await connection.execute(SQL["move_log_cursor"], {"reader": reader, "position": position})

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ordinaut.declaration import running
-from ordinaut.store import clock, events, runs, subscriptions
+from ordinaut.store import clock, runs, subscriptions
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.runs import Run
 from ordinaut.triggers import Match, Subscriptions
@@ -18,6 +18,7 @@ from ordinaut_operator.events.telling import Reactions
 from ordinaut_operator.fire import Tell
 from ordinaut_operator.rights import NO_CHECKS, Rights
 from tests.declaring import task
+from tests.relaying import in_outbox
 
 LOG = {"id": "a", "uses": "std.log", "with": {"message": "hi"}}
 MAIL = {"topic": "mail.received"}
@@ -148,8 +149,8 @@ async def gathered(pool: Pool) -> list[tuple[int, int]]:
 async def outbox(pool: Pool, type_: str) -> list[dict[str, Any]]:
     """Return the events of a type that were written."""
     async with pool.connection() as connection:
-        rows = await events.unsent(connection, limit=999)
-    return [event for row in rows for event in row.events if event["type"] == type_]
+        found = await in_outbox(connection)
+    return [event for event in found if event["type"] == type_]
 
 
 async def finish(pool: Pool, run_id: UUID) -> None:

@@ -114,7 +114,8 @@ class WorkLoop:
         ends = monotonic() + grace.total_seconds()
         # What it is just leasing is ours, too.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._left.wait(), max(grace.total_seconds(), RELEASE_TIME))
+            async with asyncio.timeout(max(grace.total_seconds(), RELEASE_TIME)):
+                await self._left.wait()
         tasks = [task for _, task in self._holding.tasks()]
         log.info("draining", runs=len(tasks), grace_seconds=grace.total_seconds())
         late: set[asyncio.Task[None]] = set()
@@ -127,7 +128,8 @@ class WorkLoop:
         if late:
             await asyncio.wait(late, timeout=ends - monotonic())
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._settler.emptied(), max(0.0, ends - monotonic()))
+            async with asyncio.timeout(max(0.0, ends - monotonic())):
+                await self._settler.emptied()
 
     @property
     def _free(self) -> int:

@@ -71,7 +71,8 @@ class ChosenQueues:
                 log.warning("queues not read", error=str(error).strip() or type(error).__name__)
                 pause = RETRY
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._look.wait()
 
     def _take(self, known: Mapping[str, int]) -> None:
         self._known = frozenset(known.values())

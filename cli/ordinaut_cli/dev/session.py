@@ -186,7 +186,8 @@ class _Session:
             name = made["metadata"]["name"]
             made = await client.runs.wait(name)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(tail.ended(name), NEWS)
+            async with asyncio.timeout(NEWS):
+                await tail.ended(name)
         return made
 
 

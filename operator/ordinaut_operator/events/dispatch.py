@@ -8,7 +8,6 @@ neither twice nor never. Redis has no part in it. Who appends to the stream, and
 afterwards.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,6 +29,7 @@ from ordinaut_operator.events.telling import Reactions, tell
 from ordinaut_operator.fire import Tell
 from ordinaut_operator.rights import NO_CHECKS, Rights
 from ordinaut_operator.supervision import is_away
+from ordinaut_operator.sweeper import Sweeper
 
 BATCH: Final = 100
 FEWEST: Final = 8
@@ -77,7 +77,7 @@ class _Failed:
         return progress.position == self.behind and self.times >= TRIES
 
 
-class Dispatcher:
+class Dispatcher(Sweeper):
     """
     Moves events on and triggers tasks.
 
@@ -100,6 +100,7 @@ class Dispatcher:
         moved: Callable[[], object] = lambda: None,
         gathered: Callable[[], object] = lambda: None,
     ) -> None:
+        super().__init__()
         self._pool = pool
         self._rights = rights
         self._max_hops = max_hops
@@ -107,33 +108,19 @@ class Dispatcher:
         self._moved = moved
         self._gathered = gathered
         self._namespaces: dict[str, _Namespace] = {}
-        self._news = asyncio.Event()
-        self._passing = asyncio.Lock()
         self._alone_until = 0
         """Rows up to this position are handled one by one, since they have failed together."""
         self._failed = _Failed()
         self._rows = BATCH
 
-    def wake(self) -> None:
-        """Look at the outbox soon."""
-        self._news.set()
-
-    async def follow(self) -> None:
-        """Dispatch whenever somebody says that there is something, until cancelled."""
-        while True:
-            await self._news.wait()
-            await self.sweep()
-
-    async def sweep(self) -> int:
+    async def _sweep(self) -> int:
         """Dispatch all that waits; returns how many rows of the log that were."""
         rows = 0
-        async with self._passing:
-            self._news.clear()
-            more = True
-            while more:
-                done = await self._round()
-                rows += done.rows
-                more = done.more
+        more = True
+        while more:
+            done = await self._round()
+            rows += done.rows
+            more = done.more
         return rows
 
     async def _round(self) -> _Round:

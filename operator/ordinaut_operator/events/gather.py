@@ -76,7 +76,8 @@ class Closer:
             closed = await close_due(self._pool, rights=self._rights, max_hops=self._max_hops, told=self._told)
             pause = SWEEP if closed.next_due is None else min(closed.next_due, SWEEP)
             try:
-                await asyncio.wait_for(self._news.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
             except TimeoutError:
                 continue
 

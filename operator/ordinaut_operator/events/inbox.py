@@ -33,7 +33,7 @@ from ordinaut.logging import get_logger
 from ordinaut.probes import Readiness
 from ordinaut.resources.scalars import is_name
 from ordinaut.store.pool import Pool
-from ordinaut_operator.supervision import Backoff, is_away
+from ordinaut_operator.supervision import Backoff, is_away, is_cancelled
 
 BATCH: Final = 200
 """Entries published in one transaction."""
@@ -93,7 +93,7 @@ class Inbox:
 
     async def run(self) -> None:
         """Publish whatever comes, until cancelled."""
-        while not _is_cancelled():
+        while not is_cancelled():
             try:
                 await self._look()
             except ClosedError:
@@ -119,7 +119,7 @@ class Inbox:
     async def _look(self) -> None:
         """Read until something fails; ends when the inbox must be opened anew."""
         await inbox.open_(self._client)
-        while not _is_cancelled():
+        while not is_cancelled():
             last = await self.sweep()
             self._backoff.reset()
             self._readiness.met("inbox")
@@ -172,12 +172,6 @@ class Inbox:
             except (Invalid, psycopg.DataError, psycopg.IntegrityError) as error:
                 refused[one.id] = str(error).strip()[:MAX_REASON]
         return refused
-
-
-def _is_cancelled() -> bool:
-    """Whether this task is to end: a library that was waiting may have kept the cancellation to itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _groups(accepted: Sequence[Judged]) -> Iterator[tuple[str, str | None, list[NewEvent]]]:

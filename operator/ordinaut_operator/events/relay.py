@@ -10,7 +10,6 @@ Positions of the log become visible in their order, and the stream tells where i
 exactly: what is there is not appended again, what was lost is, from the log, as much of it as the stream holds.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from ordinaut.logging import get_logger
 from ordinaut.store import log as eventlog
 from ordinaut.store.log import LogRow, Progress
 from ordinaut.store.pool import Connection, Pool
+from ordinaut_operator.sweeper import Sweeper
 
 FEWEST: Final = 8
 MOST: Final = 500
@@ -72,7 +72,7 @@ def start(head: Place | None, progress: Progress) -> Start:
     return Start(head[0] - 1, head, lost=head[0] < progress.position)
 
 
-class Relay:
+class Relay(Sweeper):
     """
     Appends to the stream what is in the log.
 
@@ -86,41 +86,33 @@ class Relay:
     def __init__(
         self, pool: Pool, redis: Redis | None, *, max_length: int, when: Callable[[], Awaitable[object]] = _at_once
     ) -> None:
+        super().__init__()
         self._pool = pool
         self._redis = redis
         self._max_length = max_length
         self._when = when
-        self._news = asyncio.Event()
-        self._sweeping = asyncio.Lock()
         self._rows = FEWEST
         self._complete: str | None = None
         """What the stream's head says as long as nobody else has written to it, and nothing of it was lost."""
 
-    def wake(self) -> None:
-        """Look at the log soon."""
-        self._news.set()
-
     async def follow(self) -> None:
         """Sweep whenever somebody says that there is something, until cancelled; those that fail leave it to others."""
         while True:
-            await self._news.wait()
             with suppress(redis.RedisError):
-                await self.sweep()
+                await super().follow()
 
-    async def sweep(self) -> int:
+    async def _sweep(self) -> int:
         """
         Append all that is in the log and not in the stream; return how many events that were.
 
         Raises:
             redis.RedisError: the stream can't be written or read now; what was not appended stays in the log.
         """
-        async with self._sweeping:
-            self._news.clear()
-            if self._redis is None:
-                return await self._pass_by()
-            if await self._is_up_to_date(self._redis):
-                return 0
-            return await self._catch_up(self._redis)
+        if self._redis is None:
+            return await self._pass_by()
+        if await self._is_up_to_date(self._redis):
+            return 0
+        return await self._catch_up(self._redis)
 
     async def _pass_by(self) -> int:
         """Keep nothing in the log for a stream that is not there."""

@@ -106,7 +106,8 @@ class Recorder:
             await self._post(notice)
             return
         try:
-            await asyncio.wait_for(self._woken.wait(), self._untold.pause(now=self._clock()))
+            async with asyncio.timeout(self._untold.pause(now=self._clock())):
+                await self._woken.wait()
         except TimeoutError:
             return
 

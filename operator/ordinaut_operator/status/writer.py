@@ -153,7 +153,8 @@ class StatusWriter:
             await self._write_tasks(tasks)
             return
         try:
-            await asyncio.wait_for(self._statuses.woken.wait(), self._pause())
+            async with asyncio.timeout(self._pause()):
+                await self._statuses.woken.wait()
         except TimeoutError:
             return
 

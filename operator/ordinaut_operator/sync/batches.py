@@ -93,7 +93,8 @@ class Batches:
         while (pause := self._queue.pause(now=time.monotonic())) != 0.0:
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
             except TimeoutError:
                 continue
 

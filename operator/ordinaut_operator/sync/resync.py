@@ -124,7 +124,8 @@ class Resync:
         """Go round when asked to, and every few minutes, until cancelled; raises when a round could not be finished."""
         while True:
             try:
-                await asyncio.wait_for(self._wanted.wait(), self._every)
+                async with asyncio.timeout(self._every):
+                    await self._wanted.wait()
             except TimeoutError:
                 listed = False
             else:

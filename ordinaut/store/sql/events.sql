@@ -7,10 +7,6 @@ INSERT INTO outbox (events, about) VALUES (%(events)s::json, %(about)b);
 WITH written AS (INSERT INTO outbox (events, about) VALUES (%(events)s::json, %(about)b) RETURNING id)
 SELECT id, pg_notify('ordinaut_events', '') FROM written;
 
--- next_outbox --
--- The oldest rows that are not in the log yet.
-SELECT id, created_at, events FROM outbox ORDER BY id LIMIT %(limit)s;
-
 -- logged_events --
 -- Rows that release 0.1 has logged, which have no position, from a time on and after an id, oldest first.
 SELECT id, created_at, events FROM event_log

@@ -11,11 +11,12 @@ from prometheus_client import REGISTRY
 from ordinaut.declaration.apply import remove
 from ordinaut.errors import Conflict
 from ordinaut.states import Origin
-from ordinaut.store import clock, declared, events, runs, status
+from ordinaut.store import clock, declared, runs, status
 from ordinaut.store.pool import Pool
 from ordinaut.store.status import Fire
 from ordinaut_operator import fire
 from tests.declaring import declare, pipeline, run_now, task, tool
+from tests.relaying import in_outbox
 
 pytestmark = pytest.mark.usefixtures("early_in_a_minute")
 
@@ -362,7 +363,7 @@ async def test_deleting_a_task_cancels_its_runs_and_keeps_its_history(pool: Pool
 
     async with pool.connection() as connection:
         run = await runs.get(connection, namespace="default", run_id=run_id)
-        types = [event["type"] for row in await events.unsent(connection, limit=99) for event in row.events]
+        types = [event["type"] for event in await in_outbox(connection)]
     assert run is not None
     assert (run.task, run.phase, run.reason) == ("t", "Cancelled", "TaskDeleted")
     assert types == ["task.applied", "run.created", "run.cancelled", "task.deleted"]
@@ -380,11 +381,11 @@ async def test_declaring_the_same_again_writes_nothing(pool: Pool) -> None:
 
     async with pool.connection() as connection:
         after = await (await connection.execute("SELECT xmin::text, * FROM task")).fetchall()
-        outbox = await events.unsent(connection, limit=99)
+        outbox = await in_outbox(connection)
     assert (len(first.changed), second.changed) == (2, [])
     # A row lock leaves xmin alone; a rewrite would not.
     assert before == after
-    assert [event["type"] for row in outbox for event in row.events] == ["task.applied"]
+    assert [event["type"] for event in outbox] == ["task.applied"]
 
 
 async def test_a_name_that_another_origin_owns_is_left_alone(pool: Pool) -> None:

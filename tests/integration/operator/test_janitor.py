@@ -22,6 +22,7 @@ from ordinaut.store.workers import Announcement
 from ordinaut_operator import janitor, partitions
 from tests.declaring import cancel, declare, pause, run_now, task
 from tests.integration.rows import make_runs, make_task, run_of
+from tests.relaying import in_outbox
 
 TASK_STATES = ("ready", "paused", "not_ready")
 pytestmark = pytest.mark.usefixtures("early_in_a_minute")
@@ -43,8 +44,7 @@ async def lease(pool: Pool, *, limit: int = 10, ttl: timedelta = OVER) -> list[L
 async def said(pool: Pool, prefix: str = "run.") -> list[tuple[str, Any]]:
     """Return type and data of the events in the outbox, oldest first."""
     async with pool.connection() as connection:
-        rows = await events.unsent(connection, limit=999)
-    found = [event for row in rows for event in row.events]
+        found = await in_outbox(connection)
     return [(event["type"], event.get("data")) for event in found if event["type"].startswith(prefix)]
 
 

@@ -12,11 +12,12 @@ import pytest
 from ordinaut.declaration import standing
 from ordinaut.errors import Invalid, NotFound
 from ordinaut.states import Origin
-from ordinaut.store import events, status
+from ordinaut.store import status
 from ordinaut.store.pool import Pool
 from ordinaut.store.status import Fire, TaskRow
 from ordinaut_operator import fire, janitor
 from tests.declaring import declare, pause, resume, run_now, snooze, task
+from tests.relaying import in_outbox
 
 pytestmark = pytest.mark.usefixtures("early_in_a_minute")
 
@@ -41,7 +42,7 @@ async def ledger(pool: Pool, name: str = "t") -> list[Fire]:
 
 async def told(pool: Pool) -> list[dict[str, Any]]:
     async with pool.connection() as connection:
-        return [event for one in await events.unsent(connection, limit=99) for event in one.events]
+        return await in_outbox(connection)
 
 
 async def go_back(pool: Pool, ago: timedelta) -> None:

@@ -13,7 +13,7 @@ import pytest
 from ordinaut.declaration import running
 from ordinaut.errors import Conflict, NotFound
 from ordinaut.states import RunPhase, StepPhase
-from ordinaut.store import events, runs, work
+from ordinaut.store import runs, work
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Pool
 from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
@@ -21,6 +21,7 @@ from ordinaut.store.work import LeasedWork
 from ordinaut_operator import janitor
 from tests.declaring import cancel, declare, pipeline, run_now, task, unpark
 from tests.integration.rows import run_of
+from tests.relaying import in_outbox
 
 pytestmark = pytest.mark.usefixtures("early_in_a_minute")
 
@@ -68,8 +69,8 @@ async def park(pool: Pool, *steps: StepResult, name: str = "t") -> UUID:
 
 async def told(pool: Pool) -> list[str]:
     async with pool.connection() as connection:
-        rows = await events.unsent(connection, limit=999)
-    return [event["type"] for row in rows for event in row.events if event["type"].startswith("run.")]
+        found = await in_outbox(connection)
+    return [event["type"] for event in found if event["type"].startswith("run.")]
 
 
 async def test_an_unparked_run_goes_on_at_the_step_without_a_result(pool: Pool) -> None:

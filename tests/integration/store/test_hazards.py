@@ -17,13 +17,14 @@ import psycopg
 import pytest
 
 from ordinaut.states import RunPhase, StepPhase, Trigger
-from ordinaut.store import clock, events, runs, work
+from ordinaut.store import clock, runs, work
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Connection, Pool, open_pool, unhurried
 from ordinaut.store.runs import NewRun
 from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
 from ordinaut.store.work import LeasedWork
 from tests.integration.rows import REVISION, make_runs, make_task
+from tests.relaying import in_outbox
 
 LONG, SECOND = timedelta(minutes=5), timedelta(seconds=1)
 MANY = 20_000
@@ -128,7 +129,7 @@ async def test_a_commit_whose_answer_was_lost_is_told_once(pool: Pool) -> None:
         batch = [success(first, run=False), success(second, run=False)]
         assert await settle(connection, batch, done=[], again=True) == batch
 
-        told = [event for row in await events.unsent(connection, limit=9) for event in row.events]
+        told = await in_outbox(connection)
         assert len(told) == 2
 
 

@@ -116,7 +116,7 @@ async def test_a_reader_goes_on_where_it_was_and_never_back(pool: Pool) -> None:
         await log.move_cursor(connection, "stream", second.position)
         assert not (await log.progress(connection, "stream")).is_behind
         assert await log.end(connection) == second.position
-        assert await log.cursor(connection, "triggers") == 0
+        assert (await log.progress(connection, "triggers")).position == 0
 
 
 async def test_a_day_is_kept_until_all_readers_have_read_it(pool: Pool) -> None:

@@ -20,7 +20,7 @@ import ordinaut_cli
 import ordinaut_operator
 import ordinaut_worker
 from ordinaut.states import Origin, RunPhase, StepPhase
-from ordinaut.store import declared, events, migrate, status, work
+from ordinaut.store import declared, migrate, status, work
 from ordinaut.store import log as eventlog
 from ordinaut.store.clock import Fire, record
 from ordinaut.store.ids import new_run_id
@@ -28,6 +28,7 @@ from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.queries import SQL, parse
 from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
 from tests.declaring import declare, hook, pipeline, run_now, task, tool
+from tests.relaying import in_outbox
 
 PACKAGES = [ordinaut, ordinaut_operator, ordinaut_worker, ordinaut_api, ordinaut_cli]
 STORE = Path(ordinaut.__file__).parent / "store"
@@ -116,7 +117,7 @@ async def make_world(pool: Pool) -> World:
         await record(connection, [Fire(row.task_id, scheduled_at, run_id=new_run_id(row.now))])
         creator = await _more_rows(connection)
         found = await declared.incarnations(connection, origin=Origin.API)
-        outbox = await events.unsent(connection, limit=99)
+        outbox = await in_outbox(connection)
         await eventlog.take_in(connection, limit=1)
         return World(
             briefing=row.task_id,
@@ -129,7 +130,7 @@ async def make_world(pool: Pool) -> World:
             leased_item=leased.id,
             scheduled_at=scheduled_at,
             waiting=await _waiting(connection),
-            events=sum(len(one.events) for one in outbox),
+            events=len(outbox),
             **runs,
         )
 
@@ -242,7 +243,6 @@ def cases(world: World) -> dict[str, Case]:
         # events.sql
         "append_outbox": Case({"events": '[{"type": "x", "ns": "default"}]', "about": ["default", "default/x"]}, 1),
         "publish_events": Case({"events": '[{"type": "x", "ns": "default"}]', "about": ["default", "default/x"]}, 1),
-        "next_outbox": Case({"limit": 2}, 2),
         "outbox_figures": Case({}, 1),
         "logged_events": Case({"since": world.scheduled_at, "after": -1, "limit": 9}, 0),
         "skip_event_ids": Case({"beyond": 7, "distance": 9}, 1),

@@ -6,11 +6,12 @@ from time import monotonic
 from uuid import UUID
 
 from ordinaut.states import RunPhase, StepPhase
-from ordinaut.store import events, runs, turns, work
+from ordinaut.store import runs, turns, work
 from ordinaut.store.pool import Connection, Pool
 from ordinaut.store.settle import RunResult, Settlement, StepResult, settle
 from ordinaut.store.work import Flow, Gap, Head, LeasedWork, Share
 from tests.integration.rows import make_runs, make_task
+from tests.relaying import in_outbox
 
 LONG = timedelta(minutes=5)
 OVER = timedelta(seconds=-1)
@@ -202,9 +203,7 @@ async def test_a_settle_commits_run_steps_and_events_and_ends_the_lease(pool: Po
         assert (committed.phase, committed.output) == ("Succeeded", "out")
         assert committed.finished_at is not None
         assert (committed.finished_at - committed.started_at).total_seconds() == 0.25
-        assert [row.events for row in await events.unsent(connection, limit=9)] == [
-            [{"type": "run.succeeded", "ns": "default"}]
-        ]
+        assert await in_outbox(connection) == [{"type": "run.succeeded", "ns": "default"}]
         assert await depth(connection) == (0, 0, 0)
 
 

@@ -5,12 +5,13 @@ import pytest
 from ordinaut.declaration.apply import remove
 from ordinaut.errors import Conflict, NotFound
 from ordinaut.states import Origin
-from ordinaut.store import declared, events
+from ordinaut.store import declared
 from ordinaut.store.ids import new_run_id
 from ordinaut.store.pool import Pool
 from tests.declaring import cancel, declare, pipeline, retry, run_now, task, tool
 from tests.integration.rows import run_of
 from tests.integration.worker.test_runs import finished
+from tests.relaying import in_outbox
 from tests.running import Processes
 from tests.toolserver import Answer, ToolServer
 
@@ -91,7 +92,7 @@ async def test_a_run_is_retried_only_once_it_has_ended_and_not_succeeded(pool: P
 
 async def told(pool: Pool) -> list[dict[str, object]]:
     async with pool.connection() as connection:
-        return [event for row in await events.unsent(connection, limit=99) for event in row.events]
+        return await in_outbox(connection)
 
 
 async def test_a_run_of_another_namespace_does_not_exist(pool: Pool) -> None:

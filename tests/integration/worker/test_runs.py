@@ -7,10 +7,11 @@ from uuid import UUID
 import pytest
 
 from ordinaut.states import ENDED_RUN_PHASES
-from ordinaut.store import events, runs
+from ordinaut.store import runs
 from ordinaut.store.pool import Pool
 from ordinaut.store.runs import Run, Step
 from tests.declaring import cancel, declare, run_now, task, tool
+from tests.relaying import in_outbox
 from tests.running import Processes
 from tests.toolserver import Answer, ToolServer
 
@@ -83,7 +84,7 @@ async def test_a_failing_step_is_tried_again_without_holding_a_slot(pool: Pool, 
     assert [(step.phase, step.attempt) for step in steps] == [("Succeeded", 3)]
     assert {effect.key for effect in toolserver.calls("flaky")} == {f"{run.run_id}/a"}
     async with pool.connection() as connection:
-        types = [event["type"] for row in await events.unsent(connection, limit=99) for event in row.events]
+        types = [event["type"] for event in await in_outbox(connection)]
     assert types == [
         "task.applied",
         "run.created",
