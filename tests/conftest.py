@@ -1,6 +1,7 @@
 """Fixtures that several kinds of tests share: real servers, a fresh database, an empty Valkey."""
 
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -25,6 +26,9 @@ for _name in ("DATABASE_URL", "REDIS_URL", "PGHOST", "PGPORT", "PGUSER", "PGPASS
     os.environ.pop(_name, None)
 # Processes are started by the hundred: without bytecode each of them compiles the whole tree first.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# A shell's `&` has what it starts ignore Ctrl-C, and so would the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # How long an example takes says who else uses the machine, not what is wrong.
