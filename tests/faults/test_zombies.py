@@ -10,6 +10,7 @@ from tests.faults.conftest import Tell
 from tests.faults.counts import choices, count, seconds
 from tests.faults.scene import LEASE, Scene, moment
 from tests.running import Running
+from tests.timing import at_most
 
 STOPS = count("F2")
 WORKERS = 3
@@ -67,4 +68,6 @@ async def test_a_worker_that_wakes_up_after_its_lease_commits_nothing(scene: Sce
     figures = scene.check()
 
     assert figures.redelivered > 0
+    assert figures.takeover[1] is not None
+    assert figures.takeover[1] < at_most(LEASE + 2)
     tell("F2", figures, faults=STOPS)

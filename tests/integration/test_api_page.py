@@ -48,9 +48,8 @@ class Reader:
                 case _:
                     url = word
         with self.http.stream(method, url, headers=headers, content=body) as answer:
-            if not answer.headers.get("content-type", "").startswith(
-                "text/event-stream"
-            ):  # which nobody reads to its end
+            # A stream goes on for minutes: nobody reads it to its end.
+            if not answer.headers.get("content-type", "").startswith("text/event-stream"):
                 answer.read()
         path, _, name = answer.headers.get("location", "").rpartition("/")
         if path.endswith("/runs"):
