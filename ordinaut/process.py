@@ -100,8 +100,9 @@ async def stop(*tasks: "asyncio.Task[Any]") -> None:
     """
     Cancel tasks and return when all have ended; what they raise is left to whoever awaits them.
 
-    One cancellation may get lost: before Python 3.12, ``asyncio.wait_for``, with which the database pool waits,
-    swallows it if what it waited for comes at the same moment (gh-86296). So they are cancelled until they have ended.
+    One cancellation may get lost: before Python 3.12, ``asyncio.wait_for``, with which the database pool and the client
+    of Redis wait, swallows it if what it waited for comes at the same moment (gh-86296). So they are cancelled until
+    they have ended.
     """
     running = set(tasks)
     while running:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ordinaut
+from ordinaut.process import stop
 from ordinaut.settings import BY_PARTS, database_by_parts
 from ordinaut_cli import asking, database, times
 from ordinaut_cli.commands import describe
@@ -198,8 +199,7 @@ async def first(*coroutines: Coroutine[Any, Any, Any]) -> Any:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
     finally:
-        for task in tasks:
-            task.cancel()
+        await stop(*tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

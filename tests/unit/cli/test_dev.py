@@ -142,6 +142,27 @@ async def test_the_first_to_end_decides_and_the_others_are_cancelled() -> None:
     assert cancelled == ["yes", "yes"]
 
 
+async def test_the_first_to_end_ends_the_others_even_if_a_library_keeps_a_cancellation_to_itself() -> None:
+    heard = []
+
+    async def deaf_once() -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                heard.append("yes")
+                if len(heard) == 2:
+                    raise
+
+    async def answer() -> int:
+        await asyncio.sleep(0)
+        return 7
+
+    async with asyncio.timeout(30):
+        assert await first(deaf_once(), answer()) == 7
+    assert heard == ["yes", "yes"]
+
+
 def test_a_port_is_free_until_somebody_listens() -> None:
     assert is_free(free_port())
 
