@@ -10,6 +10,7 @@ runs in a thread of its own.
 
 import asyncio
 import enum
+import socket
 import ssl
 import threading
 from collections import Counter
@@ -18,6 +19,7 @@ from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -50,6 +52,7 @@ class FaultProxy:
         self.answered: Counter[Mode] = Counter()
         self._mode = Mode.PASSING
         self._runner: web.AppRunner | None = None
+        self._sockets: WeakSet[socket.socket] = WeakSet()
 
     def kubeconfig_for(self, service_account: str, namespace: str) -> Path:
         """As `ControlPlane.kubeconfig_for`, through this proxy."""
@@ -91,7 +94,7 @@ class FaultProxy:
 
     async def _open(self) -> None:
         self._upstream = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._control_plane.tls(), limit=0),
+            connector=aiohttp.TCPConnector(ssl=self._control_plane.tls(), limit=0, socket_factory=self._socket),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
         )
@@ -100,6 +103,16 @@ class FaultProxy:
     async def _close(self) -> None:
         await self._switch(Mode.REFUSING)
         await self._upstream.close()
+        # TLS says farewell and waits for an answer; what is still open when the loop ends would never be closed.
+        while any(one.fileno() >= 0 for one in self._sockets):
+            await asyncio.sleep(0.01)
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        """Make a socket for the way to the API server."""
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        self._sockets.add(made)
+        return made
 
     async def _switch(self, mode: Mode) -> None:
         if self._runner:
